@@ -50,12 +50,12 @@ impl Cluster {
         let directory = session.directory.as_path();
         let files = configuration::write(session, &cluster.identities)?;
 
-        let mut runtime = cluster.component(&containerd.join("containerd"), &[
-            "--config".to_owned(),
-            files.containerd.clone(),
-        ])?;
-        let etcd = session.programs.directory("etcd")?.join("server");
-        let etcd = cluster.component(&etcd, &[
+        let mut runtime = cluster.component(containerd, "containerd", &[format!(
+            "--config={}",
+            files.containerd
+        )])?;
+        let etcd = session.programs.directory("etcd")?;
+        let etcd = cluster.component(etcd, "etcd", &[
             format!("--data-dir={}", directory.join("etcd").display()),
             format!("--listen-client-urls={ETCD}"),
             format!("--advertise-client-urls={ETCD}"),
@@ -64,9 +64,9 @@ impl Cluster {
         ])?;
         cluster.components.push(etcd);
 
-        let mut api = cluster.component(&kubernetes.join("kube-apiserver"), &cluster.api_flags())?;
+        let mut api = cluster.component(kubernetes, "kube-apiserver", &cluster.api_flags())?;
         let kubectl = cluster.kubectl.clone();
-        let is_ready = async || kubectl.succeeds(&["get", "--raw", "/readyz"]).await;
+        let is_ready = || async { kubectl.succeeds(&["get", "--raw", "/readyz"]).await };
         api.wait_until(TIMEOUT, is_ready).await?;
         cluster.components.push(api);
 
@@ -76,42 +76,42 @@ impl Cluster {
         };
         let authority = cluster.identities.path("ca.crt");
         let key = cluster.identities.path("service-accounts.key");
-        let controllers = cluster.component(&kubernetes.join("kube-controller-manager"), &[
+        let controllers = cluster.component(kubernetes, "kube-controller-manager", &[
             kubeconfig("controller-manager"),
             format!("--service-account-private-key-file={key}"),
             format!("--root-ca-file={authority}"),
             "--use-service-account-credentials".to_owned(),
             "--leader-elect=false".to_owned(),
         ])?;
-        let scheduler = cluster.component(&kubernetes.join("kube-scheduler"), &[
+        let scheduler = cluster.component(kubernetes, "kube-scheduler", &[
             kubeconfig("scheduler"),
             "--leader-elect=false".to_owned(),
         ])?;
 
-        let ctr = Ctr::new(containerd, &files.socket);
-        runtime
-            .wait_until(TIMEOUT, async || ctr.run(&["version"]).await.is_ok())
-            .await?;
+        let ctr = containerd.join("ctr");
+        let is_ready = || async { run(&ctr, &["version"]).await.is_ok() };
+        runtime.wait_until(TIMEOUT, is_ready).await?;
         for image in &session.images {
-            ctr.import(image).await?;
+            let image = image.to_string_lossy();
+            run(&ctr, &["--namespace", "k8s.io", "image", "import", &image]).await?;
         }
-        let mut kubelet = cluster.component(&kubernetes.join("kubelet"), &[
+        let mut kubelet = cluster.component(kubernetes, "kubelet", &[
             format!("--config={}", files.kubelet),
             kubeconfig("kubelet"),
             format!("--root-dir={}", directory.join("kubelet").display()),
             format!("--hostname-override={NODE}"),
             format!("--node-ip={NODE_IP}"),
         ])?;
-        let proxy = cluster.component(&kubernetes.join("kube-proxy"), &[format!(
+        let proxy = cluster.component(kubernetes, "kube-proxy", &[format!(
             "--config={}",
             files.proxy
         )])?;
         let node = format!("node/{NODE}");
         let ready = ["wait", "--for=condition=Ready", &node, "--timeout=1s"];
-        let is_ready = async || kubectl.succeeds(&ready).await;
+        let is_ready = || async { kubectl.succeeds(&ready).await };
         kubelet.wait_until(TIMEOUT, is_ready).await?;
         let router = session.programs.directory("network-policy")?;
-        let policies = cluster.component(&router.join("kube-router"), &[
+        let policies = cluster.component(router, "kube-router", &[
             kubeconfig("admin"),
             format!("--hostname-override={NODE}"),
             format!("--service-cluster-ip-range={SERVICES}"),
@@ -158,13 +158,15 @@ impl Cluster {
         ]
     }
 
-    /// Starts a component with its log in the session's directory of logs.
-    fn component(&self, program: &Path, arguments: &[String]) -> anyhow::Result<Child> {
-        let name = program.file_name().unwrap_or_default().to_string_lossy();
-        // The program of etcd is named after its module.
-        let name = name.replace("server", "etcd").replace("kube-apietcd", "kube-apiserver");
+    /// Starts a program with its log in the session's directory of logs.
+    fn component(
+        &self,
+        directory: &Path,
+        name: &str,
+        arguments: &[String],
+    ) -> anyhow::Result<Child> {
         let log = self.logs.join(format!("{name}.log"));
-        let mut spec = ChildSpec::new(&name, program, &self.logs, &log);
+        let mut spec = ChildSpec::new(name, directory.join(name), &self.logs, &log);
         spec.arguments = arguments.iter().map(Into::into).collect();
         // Nothing of it is needed after the run.
         spec.on_crash = OnCrash::Kill;
@@ -172,37 +174,18 @@ impl Cluster {
     }
 }
 
-/// The command line of containerd.
-struct Ctr {
-    program: PathBuf,
-    socket: String,
-}
-
-impl Ctr {
-    fn new(directory: &Path, socket: &str) -> Self {
-        Self {
-            program: directory.join("ctr"),
-            socket: socket.to_owned(),
-        }
-    }
-
-    async fn run(&self, arguments: &[&str]) -> anyhow::Result<()> {
-        let output = tokio::process::Command::new(&self.program)
-            .args(["--address", &self.socket, "--namespace", "k8s.io"])
-            .args(arguments)
-            .kill_on_drop(true)
-            .output()
-            .await?;
-        anyhow::ensure!(
-            output.status.success(),
-            "`ctr {}`: {}",
-            arguments.join(" "),
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-        Ok(())
-    }
-
-    async fn import(&self, image: &Path) -> anyhow::Result<()> {
-        self.run(&["image", "import", &image.to_string_lossy()]).await
-    }
+async fn run(program: &Path, arguments: &[&str]) -> anyhow::Result<()> {
+    let output = tokio::process::Command::new(program)
+        .args(arguments)
+        .kill_on_drop(true)
+        .output()
+        .await?;
+    anyhow::ensure!(
+        output.status.success(),
+        "`{} {}`: {}",
+        program.display(),
+        arguments.join(" "),
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(())
 }

@@ -145,6 +145,8 @@ async fn build(
         .arg(output)
         .arg("tool");
     watch(Child::start(spec)?, module, &log, progress).await?;
+    // Go names the program of etcd after the last part of its package.
+    let _ = fs::rename(unfinished.join("server"), unfinished.join("etcd"));
     fs::rename(&unfinished, &directory)?;
     Ok(directory)
 }

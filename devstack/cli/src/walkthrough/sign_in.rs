@@ -36,7 +36,18 @@ pub async fn authorize_address(
     stack: &Stack,
     path: &str,
 ) -> anyhow::Result<Url> {
-    let at = stack.public_url();
+    authorize_address_at(browser, stack.public_url(), path).await
+}
+
+/// Does the same on the pages of an auth-svc at any origin.
+///
+/// # Errors
+/// The page has no such form, or its response has no `Refresh` header.
+pub async fn authorize_address_at(
+    browser: &mut Browser,
+    at: &str,
+    path: &str,
+) -> anyhow::Result<Url> {
     let page = browser.get(format!("{at}{SIGN_IN}")).await?;
     let provider = path.rsplit('/').next().unwrap_or_default();
     let action = format!("{SIGN_IN}/{provider}");

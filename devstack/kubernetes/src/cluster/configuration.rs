@@ -12,8 +12,6 @@ use super::Identities;
 /// Paths of the files, as text for flags.
 pub(super) struct Files {
     pub containerd: String,
-    /// The socket of containerd.
-    pub socket: String,
     pub kubelet: String,
     pub proxy: String,
 }
@@ -31,13 +29,11 @@ pub(super) fn write(session: &Session, identities: &Identities) -> anyhow::Resul
         fs::write(&path, text)?;
         Ok(path.display().to_string())
     };
-    let socket = directory.join("containerd.sock").display().to_string();
     let plugins = session.programs.directory("containerd")?;
     Ok(Files {
-        containerd: write("containerd.toml", containerd(&directory, &socket, plugins))?,
-        kubelet: write("kubelet.yaml", kubelet(session, identities, &directory, &socket))?,
+        containerd: write("containerd.toml", containerd(&directory, plugins))?,
+        kubelet: write("kubelet.yaml", kubelet(session, identities, &directory))?,
         proxy: write("proxy.yaml", proxy(identities))?,
-        socket,
     })
 }
 
@@ -55,13 +51,10 @@ fn network() -> String {
     )
 }
 
-fn containerd(directory: &Path, socket: &str, plugins: &Path) -> String {
+fn containerd(directory: &Path, plugins: &Path) -> String {
     format!(
         r#"version = 3
 root = "{directory}/containerd"
-state = "{directory}/containerd-state"
-[grpc]
-  address = "{socket}"
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
   sandbox = "{PAUSE}"
 [plugins.'io.containerd.cri.v1.runtime']
@@ -78,7 +71,7 @@ state = "{directory}/containerd-state"
     )
 }
 
-fn kubelet(session: &Session, identities: &Identities, directory: &Path, socket: &str) -> String {
+fn kubelet(session: &Session, identities: &Identities, directory: &Path) -> String {
     format!(
         r#"apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -93,7 +86,7 @@ cgroupDriver: cgroupfs
 cgroupRoot: "{cgroup}"
 failCgroupV1: false
 failSwapOn: false
-containerRuntimeEndpoint: "unix://{socket}"
+containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
 podLogsDir: "{pods}"
 # Images are imported once and cannot be pulled again.
 imageGCHighThresholdPercent: 100
