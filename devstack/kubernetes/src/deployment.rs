@@ -113,15 +113,12 @@ impl Deployment {
         fs::create_dir_all(&programs)?;
         write_rabbitmqctl(&programs.join("rabbitmqctl"), &servers.rabbitmq)?;
         let psql = servers.postgres.program("psql");
-        let mut path = programs.into_os_string();
-        for directory in [psql.parent().map(Path::as_os_str), Some(&session.programs.path()?)] {
-            path.push(":");
-            path.push(directory.unwrap_or_default());
-        }
+        let path = session.programs.path()?;
+        let others = [programs].into_iter().chain(psql.parent().map(Path::to_owned));
         Ok(Self {
             directory,
             exports: exports.to_owned(),
-            path,
+            path: std::env::join_paths(others.chain(std::env::split_paths(&path)))?,
             kubeconfig: session.kubeconfig(),
         })
     }
@@ -131,8 +128,20 @@ impl Deployment {
     /// # Errors
     /// A command fails.
     pub async fn run(&self, commands: &str) -> anyhow::Result<()> {
+        self.run_with(commands, None).await
+    }
+
+    /// Runs commands with the variables of the README, and appends their output to a log.
+    ///
+    /// # Errors
+    /// A command fails.
+    pub async fn run_with_log(&self, commands: &str, log: &Path) -> anyhow::Result<()> {
+        self.run_with(commands, Some(log.to_owned())).await
+    }
+
+    async fn run_with(&self, commands: &str, log: Option<PathBuf>) -> anyhow::Result<()> {
         let mut spec = ChildSpec::new("bash", "bash", &self.directory, Path::new(""));
-        spec.log = None;
+        spec.log = log;
         let spec = spec
             .env("PATH", &self.path)
             .env("KUBECONFIG", &self.kubeconfig)
@@ -141,7 +150,7 @@ impl Deployment {
         let status = Child::start(spec)?.wait().await;
         anyhow::ensure!(
             status.is_some_and(|status| status.success()),
-            "these commands of deploy/kubernetes/README.md failed:\n{commands}"
+            "these commands failed:\n{commands}"
         );
         Ok(())
     }

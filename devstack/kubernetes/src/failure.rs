@@ -1,5 +1,7 @@
 //! What an operator would look at when a deployment does not become ready.
 
+use std::fmt::Write as _;
+
 use crate::deployment::NAMESPACE;
 use crate::kubectl::Kubectl;
 
@@ -26,11 +28,11 @@ pub async fn describe(kubectl: &Kubectl) -> String {
     let mut text = String::new();
     for command in COMMANDS {
         let arguments = [&["--namespace", NAMESPACE], command].concat();
-        text.push_str(&format!("\n$ kubectl {}\n", arguments.join(" ")));
-        match kubectl.run(&arguments).await {
-            Ok(output) => text.push_str(&output),
-            Err(error) => text.push_str(&format!("{error:#}\n")),
-        }
+        let output = match kubectl.run(&arguments).await {
+            Ok(output) => output,
+            Err(error) => format!("{error:#}"),
+        };
+        let _ = write!(text, "\n$ kubectl {}\n{output}", arguments.join(" "));
     }
     text
 }

@@ -19,6 +19,7 @@ mod kubectl;
 mod namespaces;
 mod programs;
 mod readme;
+mod services;
 mod session;
 mod sign_in;
 mod test;

@@ -1,0 +1,133 @@
+//! The process in the namespaces: it starts the servers and the cluster, deploys Latchkey, and
+//! does what the goal of the session is.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use latchkey_servers::Progress;
+use sqlx::PgPool;
+use tokio::task::JoinSet;
+
+use crate::cluster::Cluster;
+use crate::deployment::{Deployment, Servers, install_definitions};
+use crate::forward::Target;
+use crate::services::Services;
+use crate::session::{Goal, Session};
+use crate::{failure, sign_in, test};
+
+/// Everything that runs in the namespaces.
+#[derive(Debug)]
+pub struct Stack {
+    /// PostgreSQL and RabbitMQ.
+    pub servers: Servers,
+    /// Kubernetes.
+    pub cluster: Cluster,
+    /// Latchkey.
+    pub deployment: Deployment,
+    /// The services and their addresses.
+    pub services: Services,
+    /// Connections of the database's superuser.
+    pub pool: PgPool,
+}
+
+/// Runs the session and returns the exit code.
+///
+/// # Errors
+/// The cluster or a service does not start, or a step of the sign-in fails.
+pub async fn run(session: Session, progress: &Progress) -> anyhow::Result<i32> {
+    let mut stack = start(&session, progress).await?;
+    if let Goal::Test { words } = &session.goal {
+        return test::run(&stack, words, progress).await;
+    }
+    progress("one sign-in with the demo provider");
+    let signed_in = sign_in::run(&stack.services, &stack.pool, progress).await;
+    explain(signed_in, &stack.cluster, progress).await?;
+    progress("every step succeeded");
+    if session.goal == Goal::Once {
+        return Ok(0);
+    }
+    let mut forwarding = JoinSet::new();
+    for forward in &session.forwards {
+        let address = stack.services.address(forward.target)?;
+        forward.lead_to(address, &mut forwarding)?;
+    }
+    invite(&session, &stack.cluster, progress)?;
+    watch(&mut stack.cluster).await
+}
+
+async fn start(session: &Session, progress: &Progress) -> anyhow::Result<Stack> {
+    let begun = Instant::now();
+    let (servers, cluster) = tokio::try_join!(
+        Servers::start(&session.directory),
+        Cluster::start(session, progress)
+    )?;
+    let seconds = begun.elapsed().as_secs_f32();
+    progress(&format!("the node, PostgreSQL and RabbitMQ are ready after {seconds:.1} s"));
+    progress("installing the definitions of custom resources");
+    install_definitions(session, &cluster).await?;
+    let begun = Instant::now();
+    let deployment = Deployment::create(session, &servers, progress).await;
+    let deployment = explain(deployment, &cluster, progress).await?;
+    let seconds = begun.elapsed().as_secs_f32();
+    progress(&format!("Latchkey is ready after {seconds:.1} s"));
+    let services = Services::find(&cluster.kubectl, &deployment).await?;
+    let pool = PgPool::connect(&servers.postgres.url("latchkey")).await?;
+    Ok(Stack {
+        servers,
+        cluster,
+        deployment,
+        services,
+        pool,
+    })
+}
+
+/// Prints the state of the namespace if a step failed.
+///
+/// # Errors
+/// The step failed.
+pub async fn explain<T>(
+    outcome: anyhow::Result<T>,
+    cluster: &Cluster,
+    progress: &Progress,
+) -> anyhow::Result<T> {
+    if outcome.is_err() {
+        progress(&failure::describe(&cluster.kubectl).await);
+    }
+    outcome
+}
+
+fn invite(session: &Session, cluster: &Cluster, progress: &Progress) -> anyhow::Result<()> {
+    let port = |target: Target| {
+        let mut forwards = session.forwards.iter();
+        let forward = forwards.find(|forward| forward.target == target);
+        forward.map(|forward| forward.port).context("a port is missing")
+    };
+    let kubeconfig = cluster.identities.write_kubeconfig("host", "admin", port(Target::Api)?)?;
+    let kubectl = session.programs.directory("kubernetes")?.join("kubectl");
+    let (auth, demo) = (port(Target::Auth)?, port(Target::DemoProvider)?);
+    progress("running; on this machine:");
+    progress(&format!("    http://localhost:{auth}/auth/google"));
+    progress(&format!("    https://demo-provider:{demo} (in /etc/hosts: 127.0.0.1 demo-provider)"));
+    progress(&format!("    refresh-svc: localhost:{}", port(Target::Refresh)?));
+    progress(&format!("    sync-svc: localhost:{}", port(Target::Sync)?));
+    progress(&format!("    export KUBECONFIG={}", kubeconfig.display()));
+    progress(&format!("    {} get pods --all-namespaces", kubectl.display()));
+    if (auth, demo) != (8080, 8443) {
+        progress("    the ports 8080 and 8443 are in use: a browser cannot sign in");
+    }
+    let client = session.site().join("latchkey-secrets/client");
+    progress(&format!("certificates of a client: {}", client.display()));
+    progress(&format!("logs: {}", session.logs().display()));
+    progress("Ctrl-C stops everything");
+    Ok(())
+}
+
+/// Returns an error if a component of the cluster ends by itself.
+async fn watch(cluster: &mut Cluster) -> anyhow::Result<i32> {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if let Some((name, log)) = cluster.ended() {
+            anyhow::bail!("{name} has ended; its log is {}", log.display());
+        }
+    }
+}

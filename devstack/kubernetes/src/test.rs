@@ -1,0 +1,88 @@
+//! `cargo dev kubernetes test`: changes of the running deployment under load. During each of them,
+//! people sign in and services ask for tokens; nothing may fail, get lost or be done twice.
+
+mod cases;
+mod load;
+mod people;
+mod report;
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use devstack::polling::eventually;
+use devstack::walkthrough::account_of;
+use latchkey_servers::Progress;
+
+use crate::inside::Stack;
+use crate::services::Services;
+use crate::sign_in;
+use cases::{CASES, Case};
+use load::Load;
+use people::People;
+use report::{Report, Row};
+
+/// Load before the change, and after its end.
+const MARGIN: Duration = Duration::from_secs(5);
+/// How long sync-svc may take to create the accounts of the last sign-ins.
+const SETTLE: Duration = Duration::from_mins(1);
+/// People whose tokens are asked for.
+const CALLED: usize = 20;
+
+/// Runs the tests whose name contains one of the words, or all, and prints a table. Returns the
+/// exit code, which is 0 only if every test succeeded.
+///
+/// # Errors
+/// The deployment does not become ready for the tests.
+pub async fn run(stack: &Stack, words: &[String], progress: &Progress) -> anyhow::Result<i32> {
+    let is_wanted = |case: &&Case| {
+        words.is_empty() || words.iter().any(|word| case.name.contains(word.as_str()))
+    };
+    let wanted: Vec<&Case> = CASES.iter().filter(is_wanted).collect();
+    anyhow::ensure!(!wanted.is_empty(), "no test has such a name");
+    progress("two replicas of each service, without a rate limit");
+    cases::prepare(&stack.deployment)?;
+    let log = stack.deployment.directory.join("test.log");
+    let prepared = stack.deployment.run_with_log(cases::APPLY, &log).await;
+    crate::inside::explain(prepared, &stack.cluster, progress).await?;
+
+    let services = &stack.services;
+    let mut people = People::new(services)?;
+    progress(&format!("{CALLED} people sign in, whose tokens are asked for"));
+    let accounts = connect(stack, services, &mut people).await?;
+    let mut report = Report::default();
+    for case in wanted {
+        progress(&format!("{}: under load", case.name));
+        let load = Load::start(services, &accounts, &mut people).await?;
+        tokio::time::sleep(MARGIN).await;
+        let change = stack.deployment.run_with_log(case.commands, &log).await;
+        tokio::time::sleep(MARGIN).await;
+        let outcome = load.stop().await;
+        let row = Row::new(case.name, outcome, change.err(), &stack.pool, SETTLE).await?;
+        for problem in &row.problems {
+            progress(&format!("  {problem}"));
+        }
+        report.add(row);
+    }
+    let _ = write!(std::io::stdout(), "\n{report}");
+    Ok(i32::from(!report.is_green()))
+}
+
+/// Signs people in and returns their accounts.
+async fn connect(
+    stack: &Stack,
+    services: &Services,
+    people: &mut People,
+) -> anyhow::Result<Vec<uuid::Uuid>> {
+    let browser = services.browser()?;
+    let mut accounts = Vec::new();
+    for person in people.create(CALLED).await? {
+        sign_in::sign_in(&mut browser.another(), &person).await?;
+        let handle = people::handle(&person);
+        let account = eventually(SETTLE, &handle, async || {
+            Ok(account_of(&stack.pool, sign_in::PROVIDER, &handle).await?.pop())
+        })
+        .await?;
+        accounts.push(account.id);
+    }
+    Ok(accounts)
+}

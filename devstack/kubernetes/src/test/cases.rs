@@ -1,0 +1,139 @@
+//! The changes of the deployment, as an operator makes them.
+
+use std::fs;
+
+use crate::deployment::Deployment;
+
+/// A change under load.
+#[derive(Debug)]
+pub(super) struct Case {
+    /// Name in the table.
+    pub name: &'static str,
+    /// Commands, which end when the change is complete.
+    pub commands: &'static str,
+}
+
+/// Applies the overlay of the tests and waits until its pods serve.
+pub(super) const APPLY: &str = "
+kubectl apply -k deploy/kubernetes/overlays/load
+kubectl -n $NAMESPACE rollout status deployment -l app.kubernetes.io/part-of=latchkey --timeout=10m
+";
+
+/// The overlay of the tests: the overlay `dev` with two replicas, whose pods accept as many
+/// sign-ins as one machine sends.
+const OVERLAY: [(&str, &str); 2] = [
+    (
+        "kustomization.yaml",
+        "apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: latchkey-dev
+resources:
+  - ../dev
+replicas:
+  - { name: auth-svc, count: 2 }
+  - { name: sync-svc, count: 2 }
+  - { name: refresh-svc, count: 2 }
+configMapGenerator:
+  - name: settings
+    behavior: merge
+    envs: [settings.env]
+  - name: auth-svc-settings
+    behavior: merge
+    literals: [RATE_LIMIT_PER_ADDRESS=0]
+",
+    ),
+    ("settings.env", "RUST_LOG=info\n"),
+];
+
+pub(super) const CASES: [Case; 7] = [
+    Case {
+        name: "rolling update of auth-svc",
+        commands: "
+kubectl -n $NAMESPACE rollout restart deployment/auth-svc
+kubectl -n $NAMESPACE rollout status deployment/auth-svc --timeout=10m
+sleep 20
+",
+    },
+    Case {
+        name: "rolling update of sync-svc",
+        commands: "
+kubectl -n $NAMESPACE rollout restart deployment/sync-svc
+kubectl -n $NAMESPACE rollout status deployment/sync-svc --timeout=10m
+sleep 20
+",
+    },
+    Case {
+        name: "rolling update of refresh-svc",
+        commands: "
+kubectl -n $NAMESPACE rollout restart deployment/refresh-svc
+kubectl -n $NAMESPACE rollout status deployment/refresh-svc --timeout=10m
+sleep 20
+",
+    },
+    Case {
+        name: "rolling update of all three",
+        commands: "
+kubectl -n $NAMESPACE rollout restart deployment auth-svc sync-svc refresh-svc
+kubectl -n $NAMESPACE rollout status deployment -l app.kubernetes.io/part-of=latchkey --timeout=10m
+sleep 20
+",
+    },
+    Case {
+        name: "changed setting, kubectl apply",
+        commands: "
+echo RUST_LOG=warn >deploy/kubernetes/overlays/load/settings.env
+kubectl apply -k deploy/kubernetes/overlays/load
+kubectl -n $NAMESPACE rollout status deployment -l app.kubernetes.io/part-of=latchkey --timeout=10m
+sleep 20
+",
+    },
+    Case {
+        name: "and back, kubectl rollout undo",
+        commands: "
+kubectl -n $NAMESPACE rollout undo deployment auth-svc sync-svc refresh-svc
+kubectl -n $NAMESPACE rollout status deployment -l app.kubernetes.io/part-of=latchkey --timeout=10m
+sleep 20
+",
+    },
+    Case {
+        name: "renewed certificates",
+        commands: "
+for service in auth-svc sync-svc refresh-svc; do
+    directory=latchkey-secrets/base/$service-tls
+    openssl x509 -in $directory/tls.crt -noout -ext subjectAltName,extendedKeyUsage |
+        sed -n 's/^ *\\(DNS:\\)/subjectAltName=\\1/p; s/^ *TLS Web Server.*/extendedKeyUsage=serverAuth/p;
+            s/^ *TLS Web Client.*/extendedKeyUsage=clientAuth/p' >$directory.extensions
+    openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out $directory/tls.key
+    openssl req -new -key $directory/tls.key -subj /CN=$service |
+        openssl x509 -req -CA latchkey-secrets/ca/ca.crt -CAkey latchkey-secrets/ca/ca.key -days 30 \\
+            -extfile $directory.extensions -out $directory/tls.crt
+    kubectl -n $NAMESPACE create secret generic $service-tls --from-file=$directory \\
+        --dry-run=client -o yaml | kubectl apply -f -
+done
+# The kubelet renews the files, and then the services read them.
+sleep 180
+",
+    },
+];
+
+/// Writes the overlay of the tests.
+pub(super) fn prepare(deployment: &Deployment) -> anyhow::Result<()> {
+    let directory = deployment.overlay("load");
+    fs::create_dir_all(&directory)?;
+    for (name, text) in OVERLAY {
+        fs::write(directory.join(name), text)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_tests_have_the_same_name() {
+        for (place, case) in CASES.iter().enumerate() {
+            assert!(CASES.iter().skip(place + 1).all(|other| other.name != case.name));
+        }
+    }
+}

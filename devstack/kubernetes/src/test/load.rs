@@ -1,0 +1,223 @@
+//! Load: sign-ins and token calls at fixed rates, whether or not earlier ones were answered.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use devstack::walkthrough::get_access_token;
+use latchkey_proto::token::token_service_client::TokenServiceClient;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+use uuid::Uuid;
+
+use crate::services::Services;
+use crate::sign_in::sign_in;
+
+use super::people::People;
+
+/// Sign-ins per second.
+const SIGN_INS: u32 = 50;
+/// Token calls per second.
+const TOKEN_CALLS: u32 = 500;
+/// Connections of the callers.
+const CONNECTIONS: usize = 8;
+/// People who are created for one test: more than sign in during the longest.
+const PEOPLE: usize = 20_000;
+/// Errors of which the text is kept.
+const ERRORS: usize = 3;
+/// After this time a call or a sign-in has failed.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What happened to the calls of one kind.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// Number of calls.
+    pub calls: usize,
+    /// Number of calls that failed.
+    pub failed: usize,
+    /// The first errors.
+    pub errors: Vec<String>,
+    /// The longest time without a successful call.
+    pub longest_gap: Duration,
+    last_success: Instant,
+}
+
+impl Outcome {
+    fn new() -> Self {
+        Self {
+            calls: 0,
+            failed: 0,
+            errors: Vec::new(),
+            longest_gap: Duration::ZERO,
+            last_success: Instant::now(),
+        }
+    }
+
+    fn record(&mut self, result: Result<(), String>) {
+        self.calls += 1;
+        match result {
+            Ok(()) => self.end_gap(),
+            Err(error) => {
+                self.failed += 1;
+                if self.errors.len() < ERRORS {
+                    self.errors.push(error);
+                }
+            }
+        }
+    }
+
+    fn end_gap(&mut self) {
+        let now = Instant::now();
+        self.longest_gap = self.longest_gap.max(now - self.last_success);
+        self.last_success = now;
+    }
+}
+
+/// The outcomes of a test.
+#[derive(Debug)]
+pub(super) struct Outcomes {
+    /// Of sign-ins.
+    pub sign_ins: Outcome,
+    /// Of token calls.
+    pub token_calls: Outcome,
+    /// The people who signed in successfully.
+    pub signed_in: Vec<String>,
+}
+
+/// Load that runs until it is stopped.
+pub(super) struct Load {
+    stopping: CancellationToken,
+    tasks: JoinSet<()>,
+    outcomes: Arc<Mutex<Outcomes>>,
+}
+
+impl Load {
+    /// Starts sign-ins of new people, and token calls for the accounts.
+    pub(super) async fn start(
+        services: &Services,
+        accounts: &[Uuid],
+        people: &mut People,
+    ) -> anyhow::Result<Self> {
+        let mut names = VecDeque::from(people.create(PEOPLE).await?);
+        let mut clients = Vec::new();
+        for _ in 0..CONNECTIONS {
+            clients.push(services.tokens(&services.client).await?);
+        }
+        let browser = services.browser()?;
+        let outcomes = Arc::new(Mutex::new(Outcomes {
+            sign_ins: Outcome::new(),
+            token_calls: Outcome::new(),
+            signed_in: Vec::new(),
+        }));
+        let stopping = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let recorder = Arc::clone(&outcomes);
+        tasks.spawn(at_rate(SIGN_INS, stopping.clone(), move || {
+            let (recorder, mut browser) = (Arc::clone(&recorder), browser.another());
+            let person = names.pop_front();
+            async move {
+                let Some(person) = person else {
+                    record(&recorder, |all| all.sign_ins.record(Err("too few people".to_owned())));
+                    return;
+                };
+                let result = in_time(sign_in(&mut browser, &person)).await;
+                record(&recorder, |all| {
+                    if result.is_ok() {
+                        all.signed_in.push(person);
+                    }
+                    all.sign_ins.record(result);
+                });
+            }
+        }));
+        let recorder = Arc::clone(&outcomes);
+        let accounts = accounts.to_vec();
+        let mut turn = 0;
+        tasks.spawn(at_rate(TOKEN_CALLS, stopping.clone(), move || {
+            turn += 1;
+            let recorder = Arc::clone(&recorder);
+            let client = clients.get(turn % CONNECTIONS).cloned();
+            let account = accounts.get(turn % accounts.len().max(1)).copied();
+            async move {
+                let (Some(client), Some(account)) = (client, account) else {
+                    return;
+                };
+                let result = in_time(call(client, account)).await;
+                record(&recorder, |all| all.token_calls.record(result));
+            }
+        }));
+        Ok(Self {
+            stopping,
+            tasks,
+            outcomes,
+        })
+    }
+
+    /// Starts no more calls, waits for those in progress, and returns what happened.
+    pub(super) async fn stop(self) -> Outcomes {
+        self.stopping.cancel();
+        self.tasks.join_all().await;
+        let mut all = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        all.sign_ins.end_gap();
+        all.token_calls.end_gap();
+        Outcomes {
+            sign_ins: std::mem::replace(&mut all.sign_ins, Outcome::new()),
+            token_calls: std::mem::replace(&mut all.token_calls, Outcome::new()),
+            signed_in: std::mem::take(&mut all.signed_in),
+        }
+    }
+}
+
+fn record(outcomes: &Mutex<Outcomes>, change: impl FnOnce(&mut Outcomes)) {
+    change(&mut outcomes.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+async fn call(mut client: TokenServiceClient<Channel>, account: Uuid) -> anyhow::Result<()> {
+    get_access_token(&mut client, account, Duration::from_secs(1)).await?;
+    Ok(())
+}
+
+/// Returns the error of a call as text, also if it takes too long.
+async fn in_time<T>(call: impl Future<Output = anyhow::Result<T>>) -> Result<(), String> {
+    match tokio::time::timeout(TIMEOUT, call).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(format!("{error:#}")),
+        Err(_) => Err(format!("no answer after {TIMEOUT:?}")),
+    }
+}
+
+/// Starts a call `rate` times a second until it is stopped, and then waits for all of them.
+async fn at_rate<F>(rate: u32, stopping: CancellationToken, mut start: impl FnMut() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut interval = tokio::time::interval(Duration::from_secs(1) / rate);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut calls = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => break,
+            _ = interval.tick() => { calls.spawn(start()); }
+        }
+        while calls.try_join_next().is_some() {}
+    }
+    calls.join_all().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_gap_lies_between_successful_calls() {
+        let mut outcome = Outcome::new();
+        outcome.last_success -= Duration::from_secs(2);
+        outcome.record(Err("refused".to_owned()));
+        assert_eq!(outcome.longest_gap, Duration::ZERO);
+        outcome.record(Ok(()));
+        assert!(outcome.longest_gap >= Duration::from_secs(2));
+        assert_eq!((outcome.calls, outcome.failed), (2, 1));
+        assert_eq!(outcome.errors, ["refused"]);
+    }
+}
