@@ -27,6 +27,8 @@ use crate::store::{Connections, DatabaseServes, Store};
 use crate::upstream::Upstreams;
 use latchkey_service::jitter::Jitter;
 
+/// Refreshes are still begun for this time after the callers were told to use another replica.
+const HANDOFF: Duration = Duration::from_secs(2);
 /// Background tasks get this long to end.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -215,6 +217,8 @@ impl Application {
         tracing::info!(grpc = %self.grpc_address, health = %self.health_address, "serving");
 
         stop.cancelled().await;
+        // A call that was on its way, or that waits for its turn, would fail without its refresh.
+        let _ = tokio::time::timeout(HANDOFF, serving.ended()).await;
         // Ends the watches: they would keep their connections open.
         engine.begin_shutdown();
         serving.ended().await;

@@ -8,8 +8,8 @@ use tonic::Code;
 
 use crate::support::{World, eventually, logged, refusal, slow};
 
-// A process that is asked to stop completes its refreshes, starts none, and tells
-// waiting callers to ask another replica.
+// A process that stops completes its refreshes, soon starts none, and tells callers that
+// still wait to ask another replica.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_sigterm_no_lease_is_acquired_and_only_holders_are_waited_for() {
     let world = World::new().await.with("REFRESH_CONCURRENCY", "1");
@@ -19,8 +19,8 @@ async fn after_sigterm_no_lease_is_acquired_and_only_holders_are_waited_for() {
     for _ in 0..5 {
         others.push(world.expired(Flavour::Oidc).await);
     }
-    // Longer than the others need to queue.
-    world.demo.inject(slow(4_000).times(20));
+    // Longer than the others need to queue, and than refreshes are begun after the stop.
+    world.demo.inject(slow(6_000).times(20));
     let waiting = world.under_way(&client, &holder, Flavour::Oidc).await;
     let in_queue = tokio::spawn({
         let (client, ids) = (
@@ -56,6 +56,28 @@ async fn after_sigterm_no_lease_is_acquired_and_only_holders_are_waited_for() {
         let stored = world.stored(other).await;
         assert_eq!((stored.lease_epoch, stored.intent_count), (0, 0));
     }
+}
+
+// R46: callers learn only at the stop that they should use another replica.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_that_waits_for_its_turn_at_the_stop_is_still_made() {
+    let world = World::new().await.with("REFRESH_CONCURRENCY", "1");
+    let (replica, client) = world.served().await;
+    let holder = world.expired(Flavour::Oidc).await;
+    let other = world.expired(Flavour::Oidc).await;
+    world.demo.inject(slow(1_000));
+    let first = world.under_way(&client, &holder, Flavour::Oidc).await;
+    let second = tokio::spawn({
+        let (client, id) = (client.clone(), other.id);
+        async move { client.get(id).await }
+    });
+    let is_running = format!("refresh{{account.id={}}}", other.id);
+    eventually(async || logged().contains(&is_running).then_some(())).await;
+
+    replica.stop().await;
+
+    assert_eq!(first.await.unwrap().unwrap().version, 2);
+    assert_eq!(second.await.unwrap().unwrap().version, 2);
 }
 
 // The database grants the lease at once and answers late: the rest of the lease is too

@@ -47,12 +47,19 @@ impl<A> std::fmt::Debug for GrpcServer<A> {
     }
 }
 
-/// When a server stops.
+/// When a server stops. In between, proxies and callers learn that the replica is not ready, and it
+/// serves as before.
+///
+/// No GOAWAY (RFC 9113, section 6.8) is sent in between. A caller that is told to go connects again
+/// at once, and would reach this replica again until every proxy knows. Besides, Rust's HTTP/2
+/// client cancels calls that it was given but had not sent when the GOAWAY arrived, so each one that
+/// is not needed is a risk for callers that do not repeat such calls. At the stop, the GOAWAY comes
+/// in two steps: calls that were sent before the caller has noticed it are still answered.
 #[derive(Debug, Clone)]
 pub struct Stopping {
     /// The service was asked to stop: health says that it does not serve any more.
     pub asked: CancellationToken,
-    /// No new calls are accepted.
+    /// The listener closes, and callers are told to use another connection.
     pub stop: CancellationToken,
 }
 
