@@ -13,6 +13,8 @@ use serde_json::Value;
 pub(crate) struct Facts {
     /// The Secrets that `make-secrets` makes, with their keys.
     pub(crate) secrets: BTreeMap<String, BTreeSet<String>>,
+    /// Those of them that every deployment has.
+    pub(crate) base: BTreeSet<String>,
     /// The roles of its `roles.sql`.
     pub(crate) roles: BTreeSet<String>,
     /// Its `rabbitmq.json`.
@@ -49,7 +51,11 @@ fn read() -> anyhow::Result<Facts> {
     let names = std::fs::read_to_string(root().join("crates/messaging/src/topology/names.rs"))?;
     Ok(Facts {
         secrets,
-        roles: after(&std::fs::read_to_string(made.join("roles.sql"))?, "CREATE ROLE "),
+        base: names_in(&made.join("base"))?,
+        roles: after(
+            &std::fs::read_to_string(made.join("roles.sql"))?,
+            "CREATE ROLE ",
+        ),
         rabbitmq: serde_json::from_slice(&std::fs::read(made.join("rabbitmq.json"))?)?,
         picture: picture()?,
         metrics: metrics()?,

@@ -60,7 +60,10 @@ fn every_object_has_the_form_that_each_supported_version_of_kubernetes_wants() -
     });
     let faults = validate(&[unknown_field, unknown_kind], &silent())?;
     for version in ["1.34", "1.35", "1.36", "1.37"] {
-        assert!(faults.contains(&format!("ConfigMap a, Kubernetes {version}: ")), "{faults}");
+        assert!(
+            faults.contains(&format!("ConfigMap a, Kubernetes {version}: ")),
+            "{faults}"
+        );
         let missing = format!(
             "Deployment b: Couldn't find schema for kind Deployment with api version apps/v2 \
              for kubernetes version {version}"

@@ -30,7 +30,10 @@ pub(crate) fn incoming(rendering: &Rendering) -> BTreeSet<String> {
     let mut edges = BTreeSet::new();
     for (policy, pod) in policies_of_pods(rendering) {
         for rule in list(policy, "/spec/ingress") {
-            for from in list(rule, "/from").iter().flat_map(|from| peers(from, rule)) {
+            for from in list(rule, "/from")
+                .iter()
+                .flat_map(|from| peers(from, rule))
+            {
                 // The name of a sender has no port.
                 let from = from.trim_end_matches(|c: char| c.is_ascii_digit() || c == ' ');
                 for port in ports(rule) {

@@ -11,6 +11,9 @@ use serde_json::Value;
 /// The services of Latchkey; each is a Deployment.
 pub(crate) const SERVICES: [&str; 3] = ["auth-svc", "refresh-svc", "sync-svc"];
 
+/// An object that is not there.
+pub(crate) static NOTHING: Value = Value::Null;
+
 /// A rule of the manifests.
 pub(crate) struct Rule {
     pub(crate) name: &'static str,

@@ -43,7 +43,10 @@ pub(crate) fn remove(r: &mut Rendering, object: &str, place: &str) -> Option<()>
             map.remove(&unescape(key))?;
         }
         Value::Array(list) => {
-            let index = key.parse::<usize>().ok().filter(|index| *index < list.len())?;
+            let index = key
+                .parse::<usize>()
+                .ok()
+                .filter(|index| *index < list.len())?;
             list.remove(index);
         }
         _ => return None,
@@ -67,12 +70,7 @@ pub(crate) fn copy(r: &mut Rendering, object: &str) -> Option<()> {
 }
 
 /// Changes a variable in the `env` of a container.
-pub(crate) fn set_variable(
-    r: &mut Rendering,
-    object: &str,
-    name: &str,
-    value: &str,
-) -> Option<()> {
+pub(crate) fn set_variable(r: &mut Rendering, object: &str, name: &str, value: &str) -> Option<()> {
     let variables = at(r, object, "container/env")?.as_array_mut()?;
     let mut variables = variables.iter_mut();
     let variable = variables.find(|variable| text(variable, "/name") == name)?;
@@ -83,11 +81,14 @@ pub(crate) fn set_variable(
 fn find(r: &Rendering, object: &str) -> Option<usize> {
     let (kind, name) = object.split_once('/')?;
     let position = |is_it: &dyn Fn(&str) -> bool| {
-        r.objects.iter().position(|one| {
-            text(one, "/kind") == kind && is_it(text(one, "/metadata/name"))
-        })
+        r.objects
+            .iter()
+            .position(|one| text(one, "/kind") == kind && is_it(text(one, "/metadata/name")))
     };
-    let generated = |one: &str| one.strip_prefix(name).is_some_and(|end| end.starts_with('-'));
+    let generated = |one: &str| {
+        one.strip_prefix(name)
+            .is_some_and(|end| end.starts_with('-'))
+    };
     position(&|one| one == name).or_else(|| position(&generated))
 }
 

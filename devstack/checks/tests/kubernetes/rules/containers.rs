@@ -1,5 +1,7 @@
 //! Pods and their containers: probes, resources, privileges, images, mounts.
 
+use std::collections::BTreeSet;
+
 use latchkey_checks::manifests::{Container, Rendering, list, text};
 use serde_json::{Value, json};
 
@@ -44,7 +46,10 @@ rules! {
         unless |r| set(r, SYNC, "container/startupProbe/failureThreshold", 5);
 
     a_probe_waits_longer_than_each_check_of_readyz:
-        |r| each(serving(r), |c| c.spec["readinessProbe"]["timeoutSeconds"].as_u64() != Some(1)),
+        |r| each(serving(r), |c| {
+            let probe = &c.spec["readinessProbe"];
+            probe.is_null() || probe["timeoutSeconds"].as_u64() > Some(2)
+        }),
         unless |r| set(r, SYNC, "container/readinessProbe/timeoutSeconds", 1);
 
     every_container_requests_cpu_and_memory:
@@ -131,7 +136,8 @@ rules! {
         }),
         unless |r| {
             let source = json!({ "serviceAccountToken": { "path": "token" } });
-            let volume = json!({ "name": "api", "projected": { "sources": [source] } });
+            let projected = json!({ "defaultMode": 0o440, "sources": [source] });
+            let volume = json!({ "name": "api", "projected": projected });
             push(r, "Deployment/auth-svc", "pod/volumes", volume)?;
             let mount = json!({ "name": "api", "mountPath": "/api", "readOnly": true });
             push(r, "Deployment/auth-svc", "container/volumeMounts", mount)
@@ -234,19 +240,23 @@ fn tag(image: &str) -> &str {
 /// Whether a tag begins with a version of at least two numbers.
 fn is_fixed(tag: &str) -> bool {
     let mut numbers = tag.split(['.', '-']);
-    let mut is_number = || numbers.next().is_some_and(|part| part.parse::<u32>().is_ok());
+    let mut is_number = || {
+        numbers
+            .next()
+            .is_some_and(|part| part.parse::<u32>().is_ok())
+    };
     is_number() && is_number()
 }
 
-fn names<'a>(list: &'a [Value]) -> impl Iterator<Item = String> + use<'a> {
+fn names<'a>(list: &'a [Value]) -> impl Iterator<Item = String> {
     list.iter().map(|one| text(one, "/name").to_owned())
 }
 
-fn volumes(workload: &Value) -> std::collections::BTreeSet<String> {
+fn volumes(workload: &Value) -> BTreeSet<String> {
     names(list(workload, "/spec/template/spec/volumes")).collect()
 }
 
-fn mounts(rendering: &Rendering, workload: &Value) -> std::collections::BTreeSet<String> {
+fn mounts(rendering: &Rendering, workload: &Value) -> BTreeSet<String> {
     let containers = rendering.all_containers().into_iter();
     containers
         .filter(|container| std::ptr::eq(container.workload, workload))

@@ -3,9 +3,7 @@
 use latchkey_checks::manifests::{Rendering, list, text};
 use serde_json::Value;
 
-use crate::rule::{
-    SERVICES, each, fault_unless, label, pod_labels, rules, seconds, selects, services, serving,
-};
+use crate::rule::{SERVICES, each, label, pod_labels, rules, seconds, selects, services, serving};
 use crate::spoil::{copy, delete, remove, set};
 
 const SYNC: &str = "Deployment/sync-svc";
@@ -104,14 +102,10 @@ rules! {
             w["spec"]["selector"]["matchLabels"][VERSION].is_null()
         }),
         unless |r| {
-            let release = "0.1.0";
-            set(r, SYNC, "/spec/selector/matchLabels/app.kubernetes.io~1version", release)?;
-            set(r, SYNC, "/spec/template/metadata/labels/app.kubernetes.io~1version", release)
+            let labels = pod_labels(r.get("Deployment", "sync-svc")?);
+            let release = label(labels, VERSION).to_owned();
+            set(r, SYNC, "/spec/selector/matchLabels/app.kubernetes.io~1version", release)
         };
-
-    there_is_one_migration:
-        |r| fault_unless(r.of_kind("Job").count() == 1, "the number of Jobs is not one"),
-        unless |r| delete(r, "Job/migrate");
 
     the_migration_of_each_release_has_a_name_of_its_own:
         |r| each(r.of_kind("Job"), |job| {
@@ -165,8 +159,8 @@ fn drain(service: &str) -> u64 {
 
 fn autoscalers(rendering: &Rendering) -> Vec<&Value> {
     let kinds = ["HorizontalPodAutoscaler", "ScaledObject"];
-    let of_kind = |kind| rendering.of_kind(kind);
-    kinds.into_iter().flat_map(of_kind).collect()
+    let objects = kinds.into_iter().flat_map(|kind| rendering.of_kind(kind));
+    objects.collect()
 }
 
 fn target(autoscaler: &Value) -> &str {
@@ -176,7 +170,9 @@ fn target(autoscaler: &Value) -> &str {
 /// The least and the greatest number of replicas.
 pub(super) fn replicas(autoscaler: &Value) -> [u64; 2] {
     let number = |names: [&str; 2]| {
-        let mut numbers = names.iter().filter_map(|name| autoscaler["spec"][*name].as_u64());
+        let mut numbers = names
+            .iter()
+            .filter_map(|name| autoscaler["spec"][*name].as_u64());
         numbers.next().unwrap_or(1)
     };
     [
