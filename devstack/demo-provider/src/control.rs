@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
+use crate::people::Person;
 use crate::{Fault, Flavour, Misbehaviour};
 
 type Shared = Data<Arc<App>>;
@@ -20,6 +21,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .route("/control/counters", delete().to(forget_counters))
         .route("/control/issued", get().to(issued))
         .route("/control/people", get().to(people))
+        .route("/control/people", post().to(add_people))
         .route("/control/people/{person}/claims", put().to(claims))
         .route("/control/settings", get().to(settings))
         .route("/control/settings", patch().to(change_settings))
@@ -63,6 +65,16 @@ async fn people(app: Shared) -> impl Responder {
         })
         .collect();
     Json(people)
+}
+
+/// Adds people of acme.example with these short names.
+async fn add_people(app: Shared, names: Json<Vec<String>>) -> impl Responder {
+    let mut state = app.state();
+    for name in names.into_inner() {
+        let number = u32::try_from(state.people.len() + 1).unwrap_or(u32::MAX);
+        state.people.push(Person::of_acme(number, &name));
+    }
+    HttpResponse::NoContent()
 }
 
 async fn claims(

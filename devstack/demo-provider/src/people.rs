@@ -63,6 +63,11 @@ impl Person {
         }
     }
 
+    /// Returns a person of acme.example whose address is that of the short name.
+    pub(crate) fn of_acme(number: u32, id: &str) -> Self {
+        Self::of(number, id, id, &format!("{id}@acme.example"), ACME_TENANT)
+    }
+
     /// Returns the people of a new demo provider.
     pub fn demo() -> Vec<Self> {
         let mut mallory = Self::of(

@@ -63,6 +63,7 @@ pub struct Deployment {
     exports: String,
     path: OsString,
     kubeconfig: PathBuf,
+    log: PathBuf,
 }
 
 impl Deployment {
@@ -120,6 +121,7 @@ impl Deployment {
             exports: exports.to_owned(),
             path: std::env::join_paths(others.chain(std::env::split_paths(&path)))?,
             kubeconfig: session.kubeconfig(),
+            log: session.logs().join("commands.log"),
         })
     }
 
@@ -135,8 +137,8 @@ impl Deployment {
     ///
     /// # Errors
     /// A command fails.
-    pub async fn run_with_log(&self, commands: &str, log: &Path) -> anyhow::Result<()> {
-        self.run_with(commands, Some(log.to_owned())).await
+    pub async fn run_with_log(&self, commands: &str) -> anyhow::Result<()> {
+        self.run_with(commands, Some(self.log.clone())).await
     }
 
     async fn run_with(&self, commands: &str, log: Option<PathBuf>) -> anyhow::Result<()> {

@@ -41,8 +41,7 @@ pub async fn run(stack: &Stack, words: &[String], progress: &Progress) -> anyhow
     anyhow::ensure!(!wanted.is_empty(), "no test has such a name");
     progress("two replicas of each service, without a rate limit");
     cases::prepare(&stack.deployment)?;
-    let log = stack.deployment.directory.join("test.log");
-    let prepared = stack.deployment.run_with_log(cases::APPLY, &log).await;
+    let prepared = change(stack, cases::APPLY).await;
     crate::inside::explain(prepared, &stack.cluster, progress).await?;
 
     let services = &stack.services;
@@ -54,10 +53,10 @@ pub async fn run(stack: &Stack, words: &[String], progress: &Progress) -> anyhow
         progress(&format!("{}: under load", case.name));
         let load = Load::start(services, &accounts, &mut people).await?;
         tokio::time::sleep(MARGIN).await;
-        let change = stack.deployment.run_with_log(case.commands, &log).await;
+        let changed = change(stack, case.commands).await;
         tokio::time::sleep(MARGIN).await;
         let outcome = load.stop().await;
-        let row = Row::new(case.name, outcome, change.err(), &stack.pool, SETTLE).await?;
+        let row = Row::new(case.name, outcome, changed.err(), &stack.pool, SETTLE).await?;
         for problem in &row.problems {
             progress(&format!("  {problem}"));
         }
@@ -65,6 +64,12 @@ pub async fn run(stack: &Stack, words: &[String], progress: &Progress) -> anyhow
     }
     let _ = write!(std::io::stdout(), "\n{report}");
     Ok(i32::from(!report.is_green()))
+}
+
+/// Runs commands of a test.
+async fn change(stack: &Stack, commands: &str) -> anyhow::Result<()> {
+    let commands = format!("{}{commands}", cases::FUNCTIONS);
+    stack.deployment.run_with_log(&commands).await
 }
 
 /// Signs people in and returns their accounts.

@@ -23,12 +23,28 @@ const BENCH: &str = "latchkey-bench";
 /// program that does not use that code.
 const PROTO: &str = "latchkey-proto-generator";
 
+/// `cargo dev kubernetes`.
+const KUBERNETES: &str = "latchkey-kubernetes";
+
 /// The three services as binaries.
 const SERVICES: [&str; 3] = ["auth-svc", "sync-svc", "refresh-svc"];
+/// The programs of the images for Kubernetes.
+const IMAGES: [&str; 5] = [
+    "auth-svc",
+    "sync-svc",
+    "refresh-svc",
+    "latchkey-migrate",
+    "latchkey-demo-provider",
+];
+/// What `cargo dev kubernetes --only-static` stands for.
+const STATIC_RULES: [&str; 6] = ["test", "--", "-p", "latchkey-checks", "--test", "kubernetes"];
 
 impl Plan {
     /// The plan for the arguments of `cargo dev`.
     pub(crate) fn new(mut arguments: Vec<OsString>) -> Self {
+        if arguments == ["kubernetes", "--only-static"] {
+            arguments = STATIC_RULES.map(OsString::from).to_vec();
+        }
         let own = arguments.iter().take_while(|one| *one != "--");
         let is_release = own.clone().any(|one| one == "--release");
         let position = own.clone().position(|one| !is_option(one));
@@ -36,12 +52,13 @@ impl Plan {
         let command = position.and_then(|position| arguments.get(position)?.to_str());
         let (program, bins): (_, &[&str]) = match command {
             Some("bench") => (BENCH, &["refresh-svc"]),
+            Some("kubernetes") => (KUBERNETES, &IMAGES),
             Some("proto") => (PROTO, &[]),
             Some("up" | "providers") => (DEVSTACK, &SERVICES),
             _ => (DEVSTACK, &[]),
         };
         let is_test = command == Some("test");
-        let is_release = is_release || program == BENCH;
+        let is_release = is_release || program == BENCH || program == KUBERNETES;
         if program != DEVSTACK
             && let Some(position) = position
         {
@@ -142,6 +159,13 @@ mod tests {
     }
 
     #[test]
+    fn the_static_rules_of_kubernetes_are_tests() {
+        let plan = plan(&["kubernetes", "--only-static"]);
+        assert_eq!(plan.program, DEVSTACK);
+        assert_eq!(plan.arguments, STATIC_RULES);
+    }
+
+    #[test]
     fn the_other_programs_do_not_get_their_commands_name() {
         let bench = plan(&["bench", "tokens", "--quick"]);
         assert_eq!(
@@ -150,6 +174,14 @@ mod tests {
         );
         assert_eq!((bench.program, bench.directory), (BENCH, "release"));
         assert_eq!(bench.arguments, ["tokens", "--quick"]);
+        let kubernetes = plan(&["kubernetes", "--once"]);
+        assert_eq!(
+            kubernetes.build.join(" "),
+            "build --workspace --release --bin latchkey-kubernetes --bin auth-svc --bin sync-svc \
+             --bin refresh-svc --bin latchkey-migrate --bin latchkey-demo-provider"
+        );
+        assert_eq!(kubernetes.directory, "release");
+        assert_eq!(kubernetes.arguments, ["--once"]);
         let proto = plan(&["proto"]);
         assert_eq!((proto.program, proto.arguments.len()), (PROTO, 0));
     }

@@ -13,10 +13,25 @@ pub(super) struct Case {
     pub commands: &'static str,
 }
 
-/// Applies the overlay of the tests and waits until its pods serve.
+/// Functions for the commands.
+pub(super) const FUNCTIONS: &str = "
+# Waits until the new pods serve and the old ones have ended: 15 s of SHUTDOWN_DELAY and the rest.
+rolled_out() {
+    local selector=app.kubernetes.io/part-of=latchkey
+    kubectl -n $NAMESPACE rollout status deployment -l $selector --timeout=10m
+    for _ in {1..90}; do
+        kubectl -n $NAMESPACE get pods -l $selector -o json | grep -q deletionTimestamp || return 0
+        sleep 1
+    done
+    echo 'pods do not end' >&2
+    return 1
+}
+";
+
+/// Applies the overlay of the tests.
 pub(super) const APPLY: &str = "
 kubectl apply -k deploy/kubernetes/overlays/load
-kubectl -n $NAMESPACE rollout status deployment -l app.kubernetes.io/part-of=latchkey --timeout=10m
+rolled_out
 ";
 
 /// The overlay of the tests: the overlay `dev` with two replicas, whose pods accept as many
@@ -40,59 +55,60 @@ configMapGenerator:
   - name: auth-svc-settings
     behavior: merge
     literals: [RATE_LIMIT_PER_ADDRESS=0]
+patches:
+  # It keeps everything that it has issued.
+  - target: { kind: Deployment, name: demo-provider }
+    patch: |
+      - op: replace
+        path: /spec/template/spec/containers/0/resources/limits/memory
+        value: 2Gi
 ",
     ),
     ("settings.env", "RUST_LOG=info\n"),
 ];
 
-pub(super) const CASES: [Case; 7] = [
+pub(super) static CASES: [Case; 7] = [
     Case {
         name: "rolling update of auth-svc",
         commands: "
 kubectl -n $NAMESPACE rollout restart deployment/auth-svc
-kubectl -n $NAMESPACE rollout status deployment/auth-svc --timeout=10m
-sleep 20
+rolled_out
 ",
     },
     Case {
         name: "rolling update of sync-svc",
         commands: "
 kubectl -n $NAMESPACE rollout restart deployment/sync-svc
-kubectl -n $NAMESPACE rollout status deployment/sync-svc --timeout=10m
-sleep 20
+rolled_out
 ",
     },
     Case {
         name: "rolling update of refresh-svc",
         commands: "
 kubectl -n $NAMESPACE rollout restart deployment/refresh-svc
-kubectl -n $NAMESPACE rollout status deployment/refresh-svc --timeout=10m
-sleep 20
+rolled_out
 ",
     },
     Case {
         name: "rolling update of all three",
         commands: "
 kubectl -n $NAMESPACE rollout restart deployment auth-svc sync-svc refresh-svc
-kubectl -n $NAMESPACE rollout status deployment -l app.kubernetes.io/part-of=latchkey --timeout=10m
-sleep 20
+rolled_out
 ",
     },
     Case {
-        name: "changed setting, kubectl apply",
+        name: "changed setting: kubectl apply",
         commands: "
 echo RUST_LOG=warn >deploy/kubernetes/overlays/load/settings.env
 kubectl apply -k deploy/kubernetes/overlays/load
-kubectl -n $NAMESPACE rollout status deployment -l app.kubernetes.io/part-of=latchkey --timeout=10m
-sleep 20
+rolled_out
 ",
     },
     Case {
-        name: "and back, kubectl rollout undo",
+        name: "and back: kubectl rollout undo",
         commands: "
 kubectl -n $NAMESPACE rollout undo deployment auth-svc sync-svc refresh-svc
-kubectl -n $NAMESPACE rollout status deployment -l app.kubernetes.io/part-of=latchkey --timeout=10m
-sleep 20
+rolled_out
 ",
     },
     Case {

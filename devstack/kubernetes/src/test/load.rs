@@ -24,7 +24,7 @@ const TOKEN_CALLS: u32 = 500;
 /// Connections of the callers.
 const CONNECTIONS: usize = 8;
 /// People who are created for one test: more than sign in during the longest.
-const PEOPLE: usize = 20_000;
+const PEOPLE: usize = 15_000;
 /// Errors of which the text is kept.
 const ERRORS: usize = 3;
 /// After this time a call or a sign-in has failed.

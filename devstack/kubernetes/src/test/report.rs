@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
 
-use super::load::{Outcome, Outcomes};
+use super::load::Outcomes;
 use super::people::handle;
 
 /// The result of one test.
@@ -49,7 +49,7 @@ impl Row {
         } = outcomes;
         let change = change.map(|error| format!("{error:#}"));
         let errors = [("sign-in", &sign_ins), ("token", &token_calls)];
-        let errors = errors.into_iter().flat_map(|(kind, outcome): (_, &Outcome)| {
+        let errors = errors.into_iter().flat_map(|(kind, outcome)| {
             let texts = outcome.errors.iter();
             texts.map(move |text| format!("{kind}: {text}"))
         });
