@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use crate::image::sha256;
+use crate::digest::sha256;
 
 const ROOT: &str = "/sys/fs/cgroup";
 /// Ended processes leave their cgroups after a moment.

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
-use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::json;
 
+use crate::digest::sha256;
 use crate::programs::Programs;
 use crate::session::workspace;
 use archive::Archive;
@@ -145,16 +145,6 @@ fn architecture() -> &'static str {
         "aarch64" => "arm64",
         other => other,
     }
-}
-
-/// Returns the SHA-256 of the bytes in hexadecimal digits.
-pub fn sha256(bytes: &[u8]) -> String {
-    hexadecimal(digest(&SHA256, bytes).as_ref())
-}
-
-/// Returns two lower-case digits for each byte.
-pub fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

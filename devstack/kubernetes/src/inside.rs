@@ -1,41 +1,23 @@
-//! The process in the namespaces: it starts the servers and the cluster, deploys Latchkey, and
-//! does what the goal of the session is.
+//! The process in the namespaces: it starts everything, and does what the goal of the session is.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use latchkey_servers::Progress;
-use sqlx::PgPool;
 use tokio::task::JoinSet;
 
 use crate::cluster::Cluster;
-use crate::deployment::{Deployment, Servers, install_definitions};
 use crate::forward::Target;
-use crate::services::Services;
 use crate::session::{Goal, Session};
-use crate::{failure, sign_in, test};
-
-/// Everything that runs in the namespaces.
-#[derive(Debug)]
-pub struct Stack {
-    /// PostgreSQL and RabbitMQ.
-    pub servers: Servers,
-    /// Kubernetes.
-    pub cluster: Cluster,
-    /// Latchkey.
-    pub deployment: Deployment,
-    /// The services and their addresses.
-    pub services: Services,
-    /// Connections of the database's superuser.
-    pub pool: PgPool,
-}
+use crate::stack::{Stack, explain};
+use crate::{sign_in, test};
 
 /// Runs the session and returns the exit code.
 ///
 /// # Errors
 /// The cluster or a service does not start, or a step of the sign-in fails.
 pub async fn run(session: Session, progress: &Progress) -> anyhow::Result<i32> {
-    let mut stack = start(&session, progress).await?;
+    let mut stack = Stack::start(&session, progress).await?;
     if let Goal::Test { words } = &session.goal {
         return test::run(&stack, words, progress).await;
     }
@@ -53,47 +35,6 @@ pub async fn run(session: Session, progress: &Progress) -> anyhow::Result<i32> {
     }
     invite(&session, &stack.cluster, progress)?;
     watch(&mut stack.cluster).await
-}
-
-async fn start(session: &Session, progress: &Progress) -> anyhow::Result<Stack> {
-    let begun = Instant::now();
-    let (servers, cluster) = tokio::try_join!(
-        Servers::start(&session.directory),
-        Cluster::start(session, progress)
-    )?;
-    let seconds = begun.elapsed().as_secs_f32();
-    progress(&format!("the node, PostgreSQL and RabbitMQ are ready after {seconds:.1} s"));
-    progress("installing the definitions of custom resources");
-    install_definitions(session, &cluster).await?;
-    let begun = Instant::now();
-    let deployment = Deployment::create(session, &servers, progress).await;
-    let deployment = explain(deployment, &cluster, progress).await?;
-    let seconds = begun.elapsed().as_secs_f32();
-    progress(&format!("Latchkey is ready after {seconds:.1} s"));
-    let services = Services::find(&cluster.kubectl, &deployment).await?;
-    let pool = PgPool::connect(&servers.postgres.url("latchkey")).await?;
-    Ok(Stack {
-        servers,
-        cluster,
-        deployment,
-        services,
-        pool,
-    })
-}
-
-/// Prints the state of the namespace if a step failed.
-///
-/// # Errors
-/// The step failed.
-pub async fn explain<T>(
-    outcome: anyhow::Result<T>,
-    cluster: &Cluster,
-    progress: &Progress,
-) -> anyhow::Result<T> {
-    if outcome.is_err() {
-        progress(&failure::describe(&cluster.kubectl).await);
-    }
-    outcome
 }
 
 fn invite(session: &Session, cluster: &Cluster, progress: &Progress) -> anyhow::Result<()> {

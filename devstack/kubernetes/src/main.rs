@@ -10,6 +10,7 @@ mod cgroup;
 mod cluster;
 mod definitions;
 mod deployment;
+mod digest;
 mod failure;
 mod forward;
 mod host;
@@ -22,6 +23,7 @@ mod readme;
 mod services;
 mod session;
 mod sign_in;
+mod stack;
 mod test;
 
 use std::io::Write as _;

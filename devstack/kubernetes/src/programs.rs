@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_lc_rs::digest::{Context, SHA256};
 use latchkey_servers::{Child, ChildSpec, Progress};
 use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
-use crate::image::hexadecimal;
+use crate::digest::sha256;
 
 /// The modules, each with a `go.mod` that names the programs (`tool`).
 const MODULES: [&str; 5] = [
@@ -177,16 +176,12 @@ async fn watch(
 
 /// Returns a name for what is built from the files of a module with this version of Go.
 fn hash(source: &Path, go: &str) -> anyhow::Result<String> {
-    let mut context = Context::new(&SHA256);
+    let mut inputs = vec![go.to_owned(), LINKER_FLAGS.to_owned()];
     for name in ["go.mod", "go.sum"] {
         let file = source.join(name);
-        let text = fs::read(&file).with_context(|| file.display().to_string())?;
-        context.update(&text.len().to_be_bytes());
-        context.update(&text);
+        inputs.push(fs::read_to_string(&file).with_context(|| file.display().to_string())?);
     }
-    context.update(LINKER_FLAGS.as_bytes());
-    context.update(go.as_bytes());
-    let mut hash = hexadecimal(context.finish().as_ref());
+    let mut hash = sha256(inputs.join("\0").as_bytes());
     hash.truncate(16);
     Ok(hash)
 }

@@ -13,9 +13,9 @@ use devstack::polling::eventually;
 use devstack::walkthrough::account_of;
 use latchkey_servers::Progress;
 
-use crate::inside::Stack;
 use crate::services::Services;
 use crate::sign_in;
+use crate::stack::{Stack, explain};
 use cases::{CASES, Case};
 use load::Load;
 use people::People;
@@ -42,7 +42,7 @@ pub async fn run(stack: &Stack, words: &[String], progress: &Progress) -> anyhow
     progress("two replicas of each service, without a rate limit");
     cases::prepare(&stack.deployment)?;
     let prepared = change(stack, cases::APPLY).await;
-    crate::inside::explain(prepared, &stack.cluster, progress).await?;
+    explain(prepared, &stack.cluster, progress).await?;
 
     let services = &stack.services;
     let mut people = People::new(services)?;
