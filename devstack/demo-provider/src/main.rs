@@ -16,7 +16,7 @@ struct Arguments {
     #[arg(long, env = "DEMO_PROVIDER_LISTEN", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
     /// Address by which browsers and services reach the provider, such as
-    /// https://demo-provider:8443; without it, the address to listen on.
+    /// `https://demo-provider:8443`; without it, the address to listen on.
     #[arg(long, env = "DEMO_PROVIDER_PUBLIC_URL")]
     public_url: Option<Url>,
     /// Certificate for TLS, then its issuers (PEM); without it, the provider serves plain HTTP.
