@@ -82,7 +82,7 @@ async fn a_database_that_refuses_connections_is_asked_again() {
     waiting.await.unwrap().unwrap();
 }
 
-// After a rollback, the services of the previous release start on the newer schema.
+// R46: after a rollback, the services of the previous release start on the newer schema.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schema_of_a_newer_release_is_ready() {
     let database = TestDatabase::create().await;

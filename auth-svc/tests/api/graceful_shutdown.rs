@@ -105,6 +105,7 @@ fn closes(response: &str) -> bool {
     response.contains("\r\nconnection: close\r\n")
 }
 
+// R46
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_stops_ends_keep_alive_connections_before_it_stops_listening() {
     let app = TestApp::start_with(&[("RATE_LIMIT_PER_ADDRESS", "0")]).await;
