@@ -27,7 +27,7 @@ const COMMANDS: [&[&str]; 3] = [
 pub async fn describe(kubectl: &Kubectl) -> String {
     let mut text = String::new();
     for command in COMMANDS {
-        let arguments = [&["--namespace", NAMESPACE], command].concat();
+        let arguments = [["--namespace", NAMESPACE].as_slice(), command].concat();
         let output = match kubectl.run(&arguments).await {
             Ok(output) => output,
             Err(error) => format!("{error:#}"),

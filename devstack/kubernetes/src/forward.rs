@@ -52,7 +52,7 @@ impl Forward {
     /// # Errors
     /// No port is free.
     pub fn all(directory: &Path) -> anyhow::Result<Vec<Self>> {
-        let forward = |(target, port): (Target, u16)| {
+        let forward = |(target, port): (Target, u16)| -> anyhow::Result<Self> {
             Ok(Self {
                 target,
                 port: port_or_free(port)?,

@@ -66,7 +66,7 @@ pub fn pack_all(programs: &Programs, directory: &Path) -> anyhow::Result<Vec<Pat
         pack(&Image {
             name: &format!("docker.io/latchkey/{name}:{release}"),
             program: &devstack::build::binary(program)?,
-            entrypoint: &[&format!("/usr/local/bin/{program}")],
+            entrypoint: &[format!("/usr/local/bin/{program}").as_str()],
         })?;
     }
     Ok(files)

@@ -16,8 +16,8 @@ use crate::{sign_in, test};
 ///
 /// # Errors
 /// The cluster or a service does not start, or a step of the sign-in fails.
-pub async fn run(session: Session, progress: &Progress) -> anyhow::Result<i32> {
-    let mut stack = Stack::start(&session, progress).await?;
+pub async fn run(session: &Session, progress: &Progress) -> anyhow::Result<i32> {
+    let mut stack = Stack::start(session, progress).await?;
     if let Goal::Test { words } = &session.goal {
         return test::run(&stack, words, progress).await;
     }
@@ -33,7 +33,7 @@ pub async fn run(session: Session, progress: &Progress) -> anyhow::Result<i32> {
         let address = stack.services.address(forward.target)?;
         forward.lead_to(address, &mut forwarding)?;
     }
-    invite(&session, &stack.cluster, progress)?;
+    invite(session, &stack.cluster, progress)?;
     watch(&mut stack.cluster).await
 }
 

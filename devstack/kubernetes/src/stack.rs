@@ -14,8 +14,7 @@ use crate::session::Session;
 /// Everything that runs in the namespaces.
 #[derive(Debug)]
 pub struct Stack {
-    /// PostgreSQL and RabbitMQ.
-    pub servers: Servers,
+    _servers: Servers,
     /// Kubernetes.
     pub cluster: Cluster,
     /// Latchkey.
@@ -49,7 +48,7 @@ impl Stack {
         let services = Services::find(&cluster.kubectl, &deployment).await?;
         let pool = PgPool::connect(&servers.postgres.url("latchkey")).await?;
         Ok(Self {
-            servers,
+            _servers: servers,
             cluster,
             deployment,
             services,

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use serde_json::json;
 
 use crate::services::{DEMO_URL, Services};
 
@@ -28,7 +27,7 @@ impl People {
         self.next += count;
         self.client
             .post(format!("{DEMO_URL}/control/people"))
-            .json(&json!(names))
+            .json(&names)
             .send()
             .await
             .and_then(reqwest::Response::error_for_status)
