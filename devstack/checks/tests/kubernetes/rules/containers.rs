@@ -248,7 +248,7 @@ fn is_fixed(tag: &str) -> bool {
     is_number() && is_number()
 }
 
-fn names<'a>(list: &'a [Value]) -> impl Iterator<Item = String> {
+fn names(list: &[Value]) -> impl Iterator<Item = String> {
     list.iter().map(|one| text(one, "/name").to_owned())
 }
 
