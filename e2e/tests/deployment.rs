@@ -1,18 +1,19 @@
 //! The programs accept the environment that each deployment under `deploy/` gives them, and read
 //! every variable of it (R40).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::Context as _;
 use devstack::build::binary;
+use latchkey_checks::manifests::{Rendering, list, make_secrets, render, text};
+use latchkey_servers::silent;
 
 type Variables = BTreeMap<String, String>;
 
-/// A container of a deployment. To check a further deployment, write a function beside
-/// [`compose`] that returns its containers.
+/// A container of a deployment.
 struct Container {
     program: String,
     /// Its variables. Paths are those of this machine.
@@ -127,6 +128,113 @@ fn compose(secrets: &Path) -> anyhow::Result<Vec<Container>> {
     Ok(containers)
 }
 
+/// The containers of a rendering of the manifests of Kubernetes that run programs with `config
+/// check`, with the secrets of `make-secrets`. Files of `ConfigMaps` are written to `directory`.
+fn kubernetes(
+    rendering: &Rendering,
+    secrets: &Path,
+    directory: &Path,
+) -> anyhow::Result<Vec<Container>> {
+    const PROGRAMS: [&str; 4] = ["auth-svc", "latchkey-migrate", "refresh-svc", "sync-svc"];
+    let mut containers = Vec::new();
+    for container in rendering.all_containers() {
+        let program = text(container.spec, "/command/0").rsplit('/').next();
+        let Some(program) = program.filter(|program| PROGRAMS.contains(program)) else {
+            continue;
+        };
+        let mut variables = Variables::new();
+        for (name, value) in rendering.variables(&container) {
+            let value = match container.volume_of(&value) {
+                Some((volume, path)) => mounted(rendering, volume, path, secrets, directory)?,
+                None => value,
+            };
+            variables.insert(name, value);
+        }
+        // The other ConfigMaps are of one service.
+        let shared = list(container.spec, "/envFrom")
+            .iter()
+            .filter_map(|source| {
+                let map = text(source, "/configMapRef/name");
+                let is_shared = ["settings-", "provider-settings-"];
+                let is_shared = is_shared.iter().any(|start| map.starts_with(start));
+                rendering.get("ConfigMap", map).filter(|_| is_shared)
+            })
+            .filter_map(|map| map["data"].as_object())
+            .flat_map(|data| data.keys().cloned());
+        containers.push(Container {
+            program: program.to_owned(),
+            shared: shared.collect(),
+            variables,
+        });
+    }
+    Ok(containers)
+}
+
+/// The path on this machine of a file in a volume of a pod.
+fn mounted(
+    rendering: &Rendering,
+    volume: &serde_json::Value,
+    path: &str,
+    secrets: &Path,
+    directory: &Path,
+) -> anyhow::Result<String> {
+    let secret = text(volume, "/secret/secretName");
+    let map = text(volume, "/configMap/name");
+    let here = if !secret.is_empty() {
+        // What the dev overlay adds is beside the secrets of the base.
+        let places = ["base", "dev"].map(|part| secrets.join(part).join(secret));
+        let mut places = places.into_iter().filter(|place| place.is_dir());
+        let place = places
+            .next()
+            .with_context(|| format!("no Secret {secret}"))?;
+        let items = list(volume, "/secret/items").iter();
+        let mut items = items.filter(|item| text(item, "/path") == path);
+        place.join(items.next().map_or(path, |item| text(item, "/key")))
+    } else if let Some(map) = rendering.get("ConfigMap", map) {
+        let content = map["data"][path].as_str();
+        let file = directory.join(format!("{}-{path}", text(map, "/metadata/name")));
+        std::fs::write(&file, content.with_context(|| format!("no key {path}"))?)?;
+        file
+    } else if path.ends_with(".crt") {
+        // Kubernetes mounts its authority and a token.
+        secrets.join("ca/ca.crt")
+    } else {
+        let file = directory.join("token");
+        std::fs::write(&file, "token")?;
+        file
+    };
+    anyhow::ensure!(here.is_file(), "{} is missing", here.display());
+    let here = here.into_os_string().into_string();
+    here.map_err(|path| anyhow::anyhow!("not UTF-8: {}", path.display()))
+}
+
+/// Checks that each program reads the variables that only it has, and that some program reads each
+/// of the others.
+fn check_names(containers: &[Container]) -> anyhow::Result<()> {
+    let mut read_by_any = BTreeSet::new();
+    for container in containers {
+        let read = container.names_read()?;
+        for name in container.variables.keys() {
+            let value_name = name.strip_suffix("_FILE").unwrap_or(name);
+            anyhow::ensure!(
+                read.iter().any(|one| one == name || one == value_name)
+                    || container.shared.contains(name),
+                "{} does not read {name}",
+                container.program
+            );
+        }
+        read_by_any.extend(read);
+    }
+    for name in containers.iter().flat_map(|container| &container.shared) {
+        let value_name = name.strip_suffix("_FILE").unwrap_or(name);
+        anyhow::ensure!(
+            read_by_any.contains(name) || read_by_any.contains(value_name),
+            "no program reads {name}"
+        );
+    }
+    Ok(())
+}
+
 /// The path on this machine of a mounted secret or policy; any other value as it is.
 fn path_here(
     value: &str,
@@ -178,22 +286,24 @@ fn the_containers_of_compose_start_as_shipped_and_with_one_provider() -> anyhow:
 #[test]
 fn every_variable_of_compose_is_read() -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
-    let containers = compose(&compose_secrets(directory.path())?)?;
-    let mut read_by_any = Vec::new();
-    for container in &containers {
-        let read = container.names_read()?;
-        for name in container.variables.keys() {
-            let value_name = name.strip_suffix("_FILE").unwrap_or(name);
-            assert!(
-                read.iter().any(|one| one == value_name) || container.shared.contains(name),
-                "{} does not read {name}",
-                container.program
-            );
+    check_names(&compose(&compose_secrets(directory.path())?)?)
+}
+
+// R40
+#[test]
+fn the_containers_of_kubernetes_start_and_every_variable_is_read() -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let secrets = make_secrets(directory.path())?;
+    for rendering in render(&silent())? {
+        let containers = kubernetes(&rendering, &secrets, directory.path())?;
+        // Each service waits for the migrations, and one Job applies them.
+        assert_eq!(containers.len(), 7);
+        let (overlay, components) = (&rendering.overlay, &rendering.components);
+        let name = || format!("{overlay} with {components:?}");
+        for container in &containers {
+            container.check(&[]).with_context(name)?;
         }
-        read_by_any.extend(read);
-    }
-    for name in containers.iter().flat_map(|container| &container.shared) {
-        assert!(read_by_any.contains(name), "no program reads {name}");
+        check_names(&containers).with_context(name)?;
     }
     Ok(())
 }
