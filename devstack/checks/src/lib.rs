@@ -1,6 +1,6 @@
 //! Rules about the repository itself, held by the tests of this crate: the modules of a crate do
-//! not use each other in a circle, a comment names only what exists, and the manifests of Kubernetes
-//! are as they must be.
+//! not use each other in a circle, a comment names only what exists, and the manifests of
+//! Kubernetes are safe and agree with each other.
 
 mod graph;
 mod imports;

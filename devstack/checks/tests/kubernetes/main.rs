@@ -20,6 +20,7 @@ fn all() -> impl Iterator<Item = &'static Rule> {
     rules::ALL.iter().copied().flatten()
 }
 
+// R44
 #[test]
 fn each_rule_notices_what_breaks_it_and_no_other_rule_does() -> anyhow::Result<()> {
     let renderings = renderings()?;
@@ -47,6 +48,7 @@ fn each_rule_notices_what_breaks_it_and_no_other_rule_does() -> anyhow::Result<(
     Ok(())
 }
 
+// R44
 #[test]
 fn every_object_has_the_form_that_each_supported_version_of_kubernetes_wants() -> anyhow::Result<()>
 {

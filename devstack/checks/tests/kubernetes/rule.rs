@@ -33,6 +33,7 @@ macro_rules! rules {
         }),*];
 
         $(
+            // R44
             #[test]
             fn $name() -> anyhow::Result<()> {
                 $crate::rule::check(RULES, stringify!($name))

@@ -55,9 +55,10 @@ rules! {
 
     every_certificate_is_used:
         |r| {
-            let pods: String = r.workloads().chain(r.of_kind("Issuer")).map(Value::to_string).collect();
+            let users = r.workloads().chain(r.of_kind("Issuer"));
+            let users: String = users.map(Value::to_string).collect();
             each(r.of_kind("Certificate"), |one| {
-                pods.contains(&format!("\"{}\"", text(one, "/spec/secretName")))
+                users.contains(&format!("\"{}\"", text(one, "/spec/secretName")))
             })
         },
         unless |r| set(r, "Certificate/auth-svc", "/spec/secretName", "nobody");
@@ -70,7 +71,7 @@ rules! {
 
     every_certificate_is_renewed_long_before_it_ends:
         |r| each(r.of_kind("Certificate"), |one| {
-            let hours = |place| text(one, place).strip_suffix('h').and_then(|h| h.parse::<u64>().ok());
+            let hours = |place| text(one, place).strip_suffix('h')?.parse::<u64>().ok();
             let (life, before) = (hours("/spec/duration"), hours("/spec/renewBefore"));
             before >= Some(168) && before < life
         }),
@@ -87,7 +88,9 @@ rules! {
         |r| with_facts(|facts| each_alert(r, |alert| {
             metrics_in(text(alert, "/expr")).iter().all(|name| facts.metrics.contains(name))
         })),
-        unless |r| set(r, RULES_OF_PROMETHEUS, "/spec/groups/0/rules/4/expr", "latchkey_circuits > 0");
+        unless |r| {
+            set(r, RULES_OF_PROMETHEUS, "/spec/groups/0/rules/4/expr", "latchkey_circuits > 0")
+        };
 
     every_job_of_an_alert_is_a_service:
         |r| each_alert(r, |alert| {
@@ -153,9 +156,10 @@ rules! {
 
     external_secrets_are_those_without_certificates:
         |r| with_facts(|facts| {
-            let kind = r.of_kind("ExternalSecret");
-            let names: BTreeSet<_> = kind.map(|one| text(one, "/metadata/name").to_owned()).collect();
-            let wanted = facts.base.iter().filter(|name| !name.ends_with("-tls")).cloned().collect();
+            let names = r.of_kind("ExternalSecret").map(|one| text(one, "/metadata/name"));
+            let names: BTreeSet<_> = names.map(str::to_owned).collect();
+            let wanted = facts.base.iter().filter(|name| !name.ends_with("-tls"));
+            let wanted = wanted.cloned().collect();
             if names.is_empty() { Vec::new() } else { differences(&names, &wanted) }
         }),
         unless |r| delete(r, "ExternalSecret/migrate");

@@ -127,7 +127,10 @@ rules! {
             };
             !sources.into_iter().any(is_secret)
         }),
-        unless |r| push(r, SYNC, "container/envFrom", json!({ "secretRef": { "name": "sync-svc" } }));
+        unless |r| {
+            let source = json!({ "secretRef": { "name": "sync-svc" } });
+            push(r, SYNC, "container/envFrom", source)
+        };
 
     auth_svc_calls_services_that_exist:
         |r| each(r.containers(), |c| {
@@ -160,7 +163,9 @@ rules! {
             let url = text(map, "/data/PUBLIC_URL");
             url.is_empty() || url.starts_with("https://")
         }),
-        unless |r| set(r, "ConfigMap/auth-svc-settings", "/data/PUBLIC_URL", "http://auth.example.com");
+        unless |r| {
+            set(r, "ConfigMap/auth-svc-settings", "/data/PUBLIC_URL", "http://auth.example.com")
+        };
 }
 
 /// The `ConfigMaps` that the pods of a workload use.

@@ -93,7 +93,9 @@ rules! {
         unless |r| set(r, SYNC, "pod/securityContext/runAsUser", 0);
 
     every_pod_has_the_seccomp_profile_of_the_runtime:
-        |r| each(r.workloads(), |w| text(pod_security(w), "/seccompProfile/type") == "RuntimeDefault"),
+        |r| each(r.workloads(), |w| {
+            text(pod_security(w), "/seccompProfile/type") == "RuntimeDefault"
+        }),
         unless |r| remove(r, SYNC, "pod/securityContext/seccompProfile");
 
     no_pod_shares_anything_with_its_node:

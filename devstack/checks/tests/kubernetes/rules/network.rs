@@ -66,11 +66,15 @@ rules! {
         |r| with_facts(|facts| {
             let mut picture = picture(r, facts);
             // What others send is the business of their policies.
-            picture.retain(|edge| pods(r).iter().any(|pod| edge.starts_with(&format!("{pod} -> "))));
+            picture.retain(|edge| {
+                pods(r).iter().any(|pod| edge.starts_with(&format!("{pod} -> ")))
+            });
             differences(&outgoing(r), &picture)
         }),
         unless |r| push(r, "NetworkPolicy/sync-svc", "/spec/egress", json!({
-            "to": [{ "podSelector": { "matchLabels": { "app.kubernetes.io/name": "refresh-svc" } } }],
+            "to": [{
+                "podSelector": { "matchLabels": { "app.kubernetes.io/name": "refresh-svc" } },
+            }],
             "ports": [{ "port": 50051 }],
         }));
 
@@ -95,14 +99,19 @@ rules! {
                 private.iter().all(|network| excepted.iter().any(|one| one == network))
             })
         }),
-        unless |r| set(r, "NetworkPolicy/auth-svc", "/spec/egress/4/to/0/ipBlock/except", json!([]));
+        unless |r| {
+            set(r, "NetworkPolicy/auth-svc", "/spec/egress/4/to/0/ipBlock/except", json!([]))
+        };
 
     postgresql_in_the_cluster_admits_what_the_picture_shows:
-        |r| admits(r, "cnpg", "postgresql", 5432, &["migrate", "auth-svc", "sync-svc", "refresh-svc"]),
+        |r| {
+            let clients = ["migrate", "auth-svc", "sync-svc", "refresh-svc"];
+            admits(r, "cnpg", "postgresql", 5432, &clients)
+        },
         unless |r| remove(r, "NetworkPolicy/postgresql", CLIENTS);
 
     rabbitmq_in_the_cluster_admits_what_the_picture_shows:
-        |r| admits(r, "rabbitmq-operator", "rabbitmq", 5672, &["auth-svc", "sync-svc", "refresh-svc"]),
+        |r| admits(r, "rabbitmq-operator", "rabbitmq", 5672, &SERVICES),
         unless |r| remove(r, "NetworkPolicy/rabbitmq", CLIENTS);
 
     servers_outside_of_the_cluster_are_single_networks:
