@@ -212,7 +212,10 @@ fn write_rabbitmqctl(file: &Path, rabbitmq: &RabbitMq) -> anyhow::Result<()> {
 }
 
 /// Copies a directory with everything in it.
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+///
+/// # Errors
+/// A file cannot be read or written.
+pub fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
         let entry = entry?;

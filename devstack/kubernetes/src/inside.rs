@@ -19,7 +19,7 @@ use crate::{sign_in, test};
 pub async fn run(session: &Session, progress: &Progress) -> anyhow::Result<i32> {
     let mut stack = Stack::start(session, progress).await?;
     if let Goal::Test { words } = &session.goal {
-        return test::run(&stack, words, progress).await;
+        return test::run(session, &stack, words, progress).await;
     }
     progress("one sign-in with the demo provider");
     let signed_in = sign_in::run(&stack.services, &stack.pool, progress).await;

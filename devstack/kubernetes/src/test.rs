@@ -1,8 +1,11 @@
-//! `cargo dev kubernetes test`: changes of the running deployment under load. During each of them,
-//! people sign in and services ask for tokens; nothing may fail, get lost or be done twice.
+//! `cargo dev kubernetes test`: what the server accepts, what the network policies allow, and changes
+//! of the deployment under load. During each change people sign in and services ask for tokens;
+//! nothing may fail, get lost or be done twice.
 
 mod cases;
+mod edges;
 mod load;
+mod overlays;
 mod people;
 mod report;
 
@@ -12,8 +15,9 @@ use std::time::Duration;
 use devstack::polling::eventually;
 use devstack::walkthrough::account_of;
 use latchkey_servers::Progress;
+use uuid::Uuid;
 
-use crate::services::Services;
+use crate::session::Session;
 use crate::sign_in;
 use crate::stack::{Stack, explain};
 use cases::{CASES, Case};
@@ -33,34 +37,46 @@ const CALLED: usize = 20;
 ///
 /// # Errors
 /// The deployment does not become ready for the tests.
-pub async fn run(stack: &Stack, words: &[String], progress: &Progress) -> anyhow::Result<i32> {
-    let is_wanted = |case: &&Case| {
-        words.is_empty() || words.iter().any(|word| case.name.contains(word.as_str()))
-    };
-    let wanted: Vec<&Case> = CASES.iter().filter(is_wanted).collect();
-    anyhow::ensure!(!wanted.is_empty(), "no test has such a name");
+pub async fn run(
+    session: &Session,
+    stack: &Stack,
+    words: &[String],
+    progress: &Progress,
+) -> anyhow::Result<i32> {
+    let is_wanted =
+        |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
+    let cases: Vec<&Case> = CASES.iter().filter(|case| is_wanted(case.name)).collect();
+    anyhow::ensure!(
+        !cases.is_empty() || is_wanted(overlays::NAME) || is_wanted(edges::NAME),
+        "no test has such a name"
+    );
+
+    let kubectl = &stack.cluster.kubectl;
+    let mut report = Report::default();
+    if is_wanted(overlays::NAME) {
+        progress(overlays::NAME);
+        report.add(overlays::run(kubectl, &stack.deployment).await?, progress);
+    }
     progress("two replicas of each service, without a rate limit");
     cases::prepare(&stack.deployment)?;
     let prepared = change(stack, cases::APPLY).await;
     explain(prepared, &stack.cluster, progress).await?;
-
-    let services = &stack.services;
-    let mut people = People::new(services)?;
+    if is_wanted(edges::NAME) {
+        progress(edges::NAME);
+        report.add(edges::run(session, kubectl).await?, progress);
+    }
+    let mut people = People::new(&stack.services)?;
     progress(&format!("{CALLED} people sign in, whose tokens are asked for"));
-    let accounts = connect(stack, services, &mut people).await?;
-    let mut report = Report::default();
-    for case in wanted {
-        progress(&format!("{}: under load", case.name));
-        let load = Load::start(services, &accounts, &mut people).await?;
+    let accounts = connect(stack, &mut people).await?;
+    for case in cases {
+        progress(&format!("under load: {}", case.name));
+        let load = Load::start(&stack.services, &accounts, &mut people).await?;
         tokio::time::sleep(MARGIN).await;
         let changed = change(stack, case.commands).await;
         tokio::time::sleep(MARGIN).await;
-        let outcome = load.stop().await;
-        let row = Row::new(case.name, outcome, changed.err(), &stack.pool, SETTLE).await?;
-        for problem in &row.problems {
-            progress(&format!("  {problem}"));
-        }
-        report.add(row);
+        let outcomes = load.stop().await;
+        let row = Row::count(case, outcomes, changed.err(), &stack.pool, SETTLE).await?;
+        report.add(row, progress);
     }
     let _ = write!(std::io::stdout(), "\n{report}");
     Ok(i32::from(!report.is_green()))
@@ -73,12 +89,8 @@ async fn change(stack: &Stack, commands: &str) -> anyhow::Result<()> {
 }
 
 /// Signs people in and returns their accounts.
-async fn connect(
-    stack: &Stack,
-    services: &Services,
-    people: &mut People,
-) -> anyhow::Result<Vec<uuid::Uuid>> {
-    let browser = services.browser()?;
+async fn connect(stack: &Stack, people: &mut People) -> anyhow::Result<Vec<Uuid>> {
+    let browser = stack.services.browser()?;
     let mut accounts = Vec::new();
     for person in people.create(CALLED).await? {
         sign_in::sign_in(&mut browser.another(), &person).await?;

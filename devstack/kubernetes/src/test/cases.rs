@@ -11,6 +11,18 @@ pub(super) struct Case {
     pub name: &'static str,
     /// Commands, which end when the change is complete.
     pub commands: &'static str,
+    /// Whether calls must fail: the load would notice a fault.
+    pub must_fail: bool,
+}
+
+impl Case {
+    const fn new(name: &'static str, commands: &'static str) -> Self {
+        Self {
+            name,
+            commands,
+            must_fail: false,
+        }
+    }
 }
 
 /// Functions for the commands.
@@ -24,6 +36,18 @@ rolled_out() {
         sleep 1
     done
     echo 'pods do not end' >&2
+    return 1
+}
+secret() {
+    kubectl -n $NAMESPACE create secret generic \"$@\"
+}
+# Waits until an event tells an operator what is wrong.
+told() {
+    for _ in {1..90}; do
+        kubectl -n $NAMESPACE get events -o custom-columns=M:.message | grep -qF \"$1\" && return
+        sleep 1
+    done
+    echo \"no event says $1\" >&2
     return 1
 }
 ";
@@ -67,53 +91,53 @@ patches:
     ("settings.env", "RUST_LOG=info\n"),
 ];
 
-pub(super) static CASES: [Case; 7] = [
-    Case {
-        name: "rolling update of auth-svc",
-        commands: "
+pub(super) static CASES: [Case; 12] = [
+    Case::new(
+        "rolling update of auth-svc",
+        "
 kubectl -n $NAMESPACE rollout restart deployment/auth-svc
 rolled_out
 ",
-    },
-    Case {
-        name: "rolling update of sync-svc",
-        commands: "
+    ),
+    Case::new(
+        "rolling update of sync-svc",
+        "
 kubectl -n $NAMESPACE rollout restart deployment/sync-svc
 rolled_out
 ",
-    },
-    Case {
-        name: "rolling update of refresh-svc",
-        commands: "
+    ),
+    Case::new(
+        "rolling update of refresh-svc",
+        "
 kubectl -n $NAMESPACE rollout restart deployment/refresh-svc
 rolled_out
 ",
-    },
-    Case {
-        name: "rolling update of all three",
-        commands: "
+    ),
+    Case::new(
+        "rolling update of all three",
+        "
 kubectl -n $NAMESPACE rollout restart deployment auth-svc sync-svc refresh-svc
 rolled_out
 ",
-    },
-    Case {
-        name: "changed setting: kubectl apply",
-        commands: "
+    ),
+    Case::new(
+        "changed setting: kubectl apply",
+        "
 echo RUST_LOG=warn >deploy/kubernetes/overlays/load/settings.env
 kubectl apply -k deploy/kubernetes/overlays/load
 rolled_out
 ",
-    },
-    Case {
-        name: "and back: kubectl rollout undo",
-        commands: "
+    ),
+    Case::new(
+        "and back: kubectl rollout undo",
+        "
 kubectl -n $NAMESPACE rollout undo deployment auth-svc sync-svc refresh-svc
 rolled_out
 ",
-    },
-    Case {
-        name: "renewed certificates",
-        commands: "
+    ),
+    Case::new(
+        "renewed certificates",
+        "
 for service in auth-svc sync-svc refresh-svc; do
     directory=latchkey-secrets/base/$service-tls
     openssl x509 -in $directory/tls.crt -noout -ext subjectAltName,extendedKeyUsage |
@@ -129,6 +153,65 @@ done
 # The kubelet renews the files, and then the services read them.
 sleep 180
 ",
+    ),
+    Case::new(
+        "a Secret is missing",
+        "
+kubectl -n $NAMESPACE delete secret sync-svc-tls
+kubectl -n $NAMESPACE rollout restart deployment/sync-svc
+told 'secret \"sync-svc-tls\" not found'
+secret sync-svc-tls --from-file=latchkey-secrets/base/sync-svc-tls
+rolled_out
+",
+    ),
+    Case::new(
+        "a key of a Secret has a wrong name",
+        "
+keys=latchkey-secrets/base/refresh-svc
+kubectl -n $NAMESPACE delete secret refresh-svc
+secret refresh-svc --from-file=$keys/amqp-url --from-file=$keys/sealing-private-keys \\
+    --from-file=database_url=$keys/database-url
+kubectl -n $NAMESPACE rollout restart deployment/refresh-svc
+told 'references non-existent secret key: database-url'
+kubectl -n $NAMESPACE delete secret refresh-svc
+secret refresh-svc --from-file=$keys
+rolled_out
+",
+    ),
+    Case::new(
+        "an image does not exist",
+        "
+kubectl -n $NAMESPACE set image deployment/auth-svc auth-svc=latchkey/auth-svc:none
+told 'Failed to pull image \"latchkey/auth-svc:none\"'
+kubectl -n $NAMESPACE rollout undo deployment/auth-svc
+rolled_out
+",
+    ),
+    Case::new(
+        "a setting has a wrong value",
+        "
+echo SHUTDOWN_DELAY=often >deploy/kubernetes/overlays/load/settings.env
+kubectl apply -k deploy/kubernetes/overlays/load
+told 'Back-off restarting failed container auth-svc'
+kubectl -n $NAMESPACE logs -l app.kubernetes.io/name=auth-svc --tail=-1 | grep SHUTDOWN_DELAY
+echo RUST_LOG=info >deploy/kubernetes/overlays/load/settings.env
+kubectl apply -k deploy/kubernetes/overlays/load
+rolled_out
+",
+    ),
+    Case {
+        name: "no SHUTDOWN_DELAY: calls must fail",
+        commands: "
+echo SHUTDOWN_DELAY=0s >deploy/kubernetes/overlays/load/settings.env
+kubectl apply -k deploy/kubernetes/overlays/load
+rolled_out
+kubectl -n $NAMESPACE rollout restart deployment auth-svc sync-svc refresh-svc
+rolled_out
+echo RUST_LOG=info >deploy/kubernetes/overlays/load/settings.env
+kubectl apply -k deploy/kubernetes/overlays/load
+rolled_out
+",
+        must_fail: true,
     },
 ];
 

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use latchkey_servers::Progress;
 use sqlx::PgPool;
 
+use super::cases::Case;
 use super::load::Outcomes;
 use super::people::handle;
 
@@ -14,20 +16,39 @@ use super::people::handle;
 pub(super) struct Row {
     name: &'static str,
     load: String,
+    counts: Option<Counts>,
+    /// Whether the load must notice the change: a test of the test itself.
+    must_fail: bool,
+    /// What went wrong, in words.
+    problems: Vec<String>,
+}
+
+/// What happened to the load.
+#[derive(Debug)]
+struct Counts {
     failed: usize,
     /// People who signed in and have no account.
     lost: usize,
     /// People with more than one account.
     doubled: usize,
     longest_gap: Duration,
-    /// What went wrong, in words.
-    pub problems: Vec<String>,
 }
 
 impl Row {
+    /// Returns the row of a test without load.
+    pub(super) fn without_load(name: &'static str, load: String, problems: Vec<String>) -> Self {
+        Self {
+            name,
+            load,
+            counts: None,
+            must_fail: false,
+            problems,
+        }
+    }
+
     /// Waits until every person who signed in has an account, at most `limit`, and counts.
-    pub(super) async fn new(
-        name: &'static str,
+    pub(super) async fn count(
+        case: &Case,
         outcomes: Outcomes,
         change: Option<anyhow::Error>,
         pool: &PgPool,
@@ -53,20 +74,27 @@ impl Row {
             let texts = outcome.errors.iter();
             texts.map(move |text| format!("{kind}: {text}"))
         });
-        let problems = change.into_iter().chain(errors).collect();
         Ok(Self {
-            name,
+            name: case.name,
             load: format!("{} sign-ins, {} calls", sign_ins.calls, token_calls.calls),
-            failed: sign_ins.failed + token_calls.failed,
-            lost,
-            doubled,
-            longest_gap: sign_ins.longest_gap.max(token_calls.longest_gap),
-            problems,
+            must_fail: case.must_fail,
+            problems: change.into_iter().chain(errors).collect(),
+            counts: Some(Counts {
+                failed: sign_ins.failed + token_calls.failed,
+                lost,
+                doubled,
+                longest_gap: sign_ins.longest_gap.max(token_calls.longest_gap),
+            }),
         })
     }
 
     fn is_green(&self) -> bool {
-        self.failed + self.lost + self.doubled == 0 && self.problems.is_empty()
+        if self.must_fail {
+            return self.counts.as_ref().is_some_and(|counts| counts.failed > 0);
+        }
+        let counts = self.counts.iter();
+        let bad: usize = counts.map(|counts| counts.failed + counts.lost + counts.doubled).sum();
+        bad == 0 && self.problems.is_empty()
     }
 }
 
@@ -90,7 +118,11 @@ async fn count(pool: &PgPool, handles: &[String]) -> sqlx::Result<(usize, usize)
 pub(super) struct Report(Vec<Row>);
 
 impl Report {
-    pub(super) fn add(&mut self, row: Row) {
+    /// Adds a result, and prints what went wrong.
+    pub(super) fn add(&mut self, row: Row, progress: &Progress) {
+        for problem in &row.problems {
+            progress(&format!("  {problem}"));
+        }
         self.0.push(row);
     }
 
@@ -103,21 +135,22 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<44} {:<30} {:>6} {:>5} {:>8} {:>12}",
+            "{:<42} {:<28} {:>6} {:>5} {:>8} {:>12}",
             "test", "load", "failed", "lost", "doubled", "longest gap"
         )?;
         for row in &self.0 {
-            let verdict = if row.is_green() { "" } else { "  FAILED" };
-            writeln!(
-                f,
-                "{:<44} {:<30} {:>6} {:>5} {:>8} {:>9} ms{verdict}",
-                row.name,
-                row.load,
-                row.failed,
-                row.lost,
-                row.doubled,
-                row.longest_gap.as_millis()
-            )?;
+            write!(f, "{:<42} {:<28}", row.name, row.load)?;
+            if let Some(counts) = &row.counts {
+                let Counts {
+                    failed,
+                    lost,
+                    doubled,
+                    longest_gap,
+                } = counts;
+                let gap = longest_gap.as_millis();
+                write!(f, " {failed:>6} {lost:>5} {doubled:>8} {gap:>9} ms")?;
+            }
+            writeln!(f, "{}", if row.is_green() { "" } else { "  FAILED" })?;
         }
         Ok(())
     }
