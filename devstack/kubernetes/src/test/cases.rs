@@ -32,7 +32,8 @@ rolled_out() {
     local selector=app.kubernetes.io/part-of=latchkey
     kubectl -n $NAMESPACE rollout status deployment -l $selector --timeout=10m
     for _ in {1..90}; do
-        kubectl -n $NAMESPACE get pods -l $selector -o json | grep -q deletionTimestamp || return 0
+        [ -n \"$(kubectl -n $NAMESPACE get pods -l $selector \\
+            -o jsonpath='{.items[*].metadata.deletionTimestamp}')\" ] || return 0
         sleep 1
     done
     echo 'pods do not end' >&2
@@ -44,7 +45,9 @@ secret() {
 # Waits until an event tells an operator what is wrong.
 told() {
     for _ in {1..90}; do
-        kubectl -n $NAMESPACE get events -o custom-columns=M:.message | grep -qF \"$1\" && return
+        case $(kubectl -n $NAMESPACE get events -o custom-columns=M:.message) in
+        *\"$1\"*) return 0 ;;
+        esac
         sleep 1
     done
     echo \"no event says $1\" >&2
