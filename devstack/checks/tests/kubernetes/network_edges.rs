@@ -72,7 +72,7 @@ fn peers(peer: &Value, rule: &Value) -> Vec<String> {
         (_, [443, 6443]) => "the Kubernetes API",
         (cidr, [5432]) if !cidr.is_empty() || server == "postgresql" => "PostgreSQL",
         (cidr, [5671, 5672]) if !cidr.is_empty() || server == "rabbitmq" => "RabbitMQ",
-        (_, [53, 53]) => "name servers",
+        _ if label(pods, "k8s-app") == "kube-dns" => "name servers",
         _ if is(pods, "caller") => "your services",
         _ if is(namespaces, "ingress") => "ingress controller or gateway",
         _ if is(namespaces, "metrics") => "Prometheus",
@@ -90,8 +90,10 @@ fn peers(peer: &Value, rule: &Value) -> Vec<String> {
     if names.is_empty() {
         return vec![peer.to_string()];
     }
-    let with_port = |name| ports.iter().map(move |port| format!("{name} {port}"));
-    names.into_iter().flat_map(with_port).collect()
+    names
+        .into_iter()
+        .flat_map(|name| ports.iter().map(move |port| format!("{name} {port}")))
+        .collect()
 }
 
 fn ports(rule: &Value) -> Vec<u64> {
