@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::session::Session;
 use crate::sign_in;
 use crate::stack::{Stack, explain};
-use cases::{CASES, Case};
+use cases::{CASES, Case, Expected};
 use load::Load;
 use people::People;
 use report::{Report, Row};
@@ -69,7 +69,14 @@ pub async fn run(
     progress(&format!("{CALLED} people sign in, whose tokens are asked for"));
     let accounts = connect(stack, &mut people).await?;
     for case in cases {
-        progress(&format!("under load: {}", case.name));
+        progress(case.name);
+        if case.load == Expected::None {
+            let changed = change(stack, case.commands).await;
+            let problems = changed.err().map(|error| format!("{error:#}"));
+            let problems = problems.into_iter().collect();
+            report.add(Row::without_load(case.name, String::new(), problems), progress);
+            continue;
+        }
         let load = Load::start(&stack.services, &accounts, &mut people).await?;
         tokio::time::sleep(MARGIN).await;
         let changed = change(stack, case.commands).await;

@@ -4,15 +4,26 @@ use std::fs;
 
 use crate::deployment::Deployment;
 
-/// A change under load.
+/// A change of the deployment.
 #[derive(Debug)]
 pub(super) struct Case {
     /// Name in the table.
     pub name: &'static str,
     /// Commands, which end when the change is complete.
     pub commands: &'static str,
-    /// Whether calls must fail: the load would notice a fault.
-    pub must_fail: bool,
+    /// What the load must show.
+    pub load: Expected,
+}
+
+/// What is expected of the calls during a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// All succeed.
+    Succeed,
+    /// Some fail: a test of the load itself.
+    Fail,
+    /// There is no load, because the change takes a server away.
+    None,
 }
 
 impl Case {
@@ -20,7 +31,15 @@ impl Case {
         Self {
             name,
             commands,
-            must_fail: false,
+            load: Expected::Succeed,
+        }
+    }
+
+    const fn without_load(name: &'static str, commands: &'static str) -> Self {
+        Self {
+            name,
+            commands,
+            load: Expected::None,
         }
     }
 }
@@ -41,6 +60,17 @@ rolled_out() {
 }
 secret() {
     kubectl -n $NAMESPACE create secret generic \"$@\"
+}
+restarts() {
+    kubectl -n $NAMESPACE get pods -l app.kubernetes.io/component=service \\
+        -o jsonpath='{.items[*].status.containerStatuses[*].restartCount}'
+}
+# Drops what pods send to a port of the servers, until `open`.
+close() { iptables -I INPUT -d 10.99.0.1 -p tcp --dport $1 -j DROP; }
+open() { iptables -D INPUT -d 10.99.0.1 -p tcp --dport $1 -j DROP; }
+ready() {
+    kubectl -n $NAMESPACE wait pod -l app.kubernetes.io/component=service \\
+        --for=condition=Ready=$1 --timeout=2m
 }
 # Waits until an event tells an operator what is wrong.
 told() {
@@ -94,7 +124,7 @@ patches:
     ("settings.env", "RUST_LOG=info\n"),
 ];
 
-pub(super) static CASES: [Case; 12] = [
+pub(super) static CASES: [Case; 16] = [
     Case::new(
         "rolling update of auth-svc",
         "
@@ -158,6 +188,19 @@ sleep 180
 ",
     ),
     Case::new(
+        "kubectl drain: a budget keeps one pod",
+        "
+for service in auth-svc sync-svc refresh-svc; do
+    if kubectl drain node1 --pod-selector=app.kubernetes.io/name=$service --timeout=40s; then
+        echo \"no pod of $service was kept\" >&2
+        exit 1
+    fi
+    kubectl uncordon node1
+    rolled_out
+done
+",
+    ),
+    Case::new(
         "a Secret is missing",
         "
 kubectl -n $NAMESPACE delete secret sync-svc-tls
@@ -202,6 +245,42 @@ kubectl apply -k deploy/kubernetes/overlays/load
 rolled_out
 ",
     ),
+    // Longer than the liveness probes need to restart a container.
+    Case::without_load(
+        "PostgreSQL does not answer: not ready",
+        "
+before=$(restarts)
+close 5432
+ready false
+sleep 90
+open 5432
+ready true
+[ \"$before\" = \"$(restarts)\" ]
+",
+    ),
+    Case::without_load(
+        "RabbitMQ does not answer: ready",
+        "
+before=$(restarts)
+close 5672
+sleep 90
+ready true
+open 5672
+[ \"$before\" = \"$(restarts)\" ]
+",
+    ),
+    Case::without_load(
+        "pods start before their servers",
+        "
+close 5432
+close 5672
+kubectl -n $NAMESPACE rollout restart deployment auth-svc sync-svc refresh-svc
+sleep 30
+open 5432
+open 5672
+rolled_out
+",
+    ),
     Case {
         name: "no SHUTDOWN_DELAY: calls must fail",
         commands: "
@@ -214,7 +293,7 @@ echo RUST_LOG=info >deploy/kubernetes/overlays/load/settings.env
 kubectl apply -k deploy/kubernetes/overlays/load
 rolled_out
 ",
-        must_fail: true,
+        load: Expected::Fail,
     },
 ];
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use latchkey_servers::Progress;
 use sqlx::PgPool;
 
-use super::cases::Case;
+use super::cases::{Case, Expected};
 use super::load::Outcomes;
 use super::people::handle;
 
@@ -17,8 +17,7 @@ pub(super) struct Row {
     name: &'static str,
     load: String,
     counts: Option<Counts>,
-    /// Whether the load must notice the change: a test of the test itself.
-    must_fail: bool,
+    expected: Expected,
     /// What went wrong, in words.
     problems: Vec<String>,
 }
@@ -41,7 +40,7 @@ impl Row {
             name,
             load,
             counts: None,
-            must_fail: false,
+            expected: Expected::None,
             problems,
         }
     }
@@ -77,7 +76,7 @@ impl Row {
         Ok(Self {
             name: case.name,
             load: format!("{} sign-ins, {} calls", sign_ins.calls, token_calls.calls),
-            must_fail: case.must_fail,
+            expected: case.load,
             problems: change.into_iter().chain(errors).collect(),
             counts: Some(Counts {
                 failed: sign_ins.failed + token_calls.failed,
@@ -89,7 +88,7 @@ impl Row {
     }
 
     fn is_green(&self) -> bool {
-        if self.must_fail {
+        if self.expected == Expected::Fail {
             return self.counts.as_ref().is_some_and(|counts| counts.failed > 0);
         }
         let counts = self.counts.iter();
