@@ -66,8 +66,13 @@ restarts() {
         -o jsonpath='{.items[*].status.containerStatuses[*].restartCount}'
 }
 # Drops what pods send to a port of the servers, until `open`.
-close() { iptables -I INPUT -d 10.99.0.1 -p tcp --dport $1 -j DROP; }
-open() { iptables -D INPUT -d 10.99.0.1 -p tcp --dport $1 -j DROP; }
+close() {
+    trap 'open 5432; open 5672' EXIT
+    iptables -I INPUT -d 10.99.0.1 -p tcp --dport $1 -j DROP
+}
+open() {
+    iptables -D INPUT -d 10.99.0.1 -p tcp --dport $1 -j DROP 2>/dev/null || true
+}
 ready() {
     kubectl -n $NAMESPACE wait pod -l app.kubernetes.io/component=service \\
         --for=condition=Ready=$1 --timeout=2m
