@@ -121,7 +121,7 @@ rules! {
         |r| each(r.of_kind("ServiceAccount"), |one| one["automountServiceAccountToken"] == false),
         unless |r| remove(r, "ServiceAccount/sync-svc", "/automountServiceAccountToken");
 
-    every_program_that_other_parts_know_has_a_service_account_of_its_own:
+    every_program_of_the_base_has_a_service_account_of_its_own:
         |r| each(r.workloads(), |w| {
             let name = label(pod_labels(w), "app.kubernetes.io/name");
             let account = text(w, "/spec/template/spec/serviceAccountName");

@@ -168,7 +168,7 @@ fn target(autoscaler: &Value) -> &str {
 }
 
 /// The least and the greatest number of replicas.
-pub(super) fn replicas(autoscaler: &Value) -> [u64; 2] {
+fn replicas(autoscaler: &Value) -> [u64; 2] {
     let number = |names: [&str; 2]| {
         let mut numbers = names
             .iter()
