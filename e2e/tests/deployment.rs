@@ -195,7 +195,7 @@ fn mounted(
         let file = directory.join(format!("{}-{path}", text(map, "/metadata/name")));
         std::fs::write(&file, content.with_context(|| format!("no key {path}"))?)?;
         file
-    } else if path.ends_with(".crt") {
+    } else if path == "ca.crt" {
         // Kubernetes mounts its authority and a token.
         secrets.join("ca/ca.crt")
     } else {

@@ -43,7 +43,7 @@ pub fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value
         .pointer(pointer)
         .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
+        .map_or(&[][..], Vec::as_slice)
 }
 
 impl Rendering {

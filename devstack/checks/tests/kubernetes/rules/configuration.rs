@@ -272,12 +272,11 @@ fn is_secret(name: &str, value: &str) -> bool {
 /// Whether a Service of the namespace has the host and port of an address.
 fn is_served(rendering: &Rendering, address: &str) -> bool {
     let host_and_port = address.strip_prefix("https://").unwrap_or(address);
-    let Some((host, port)) = host_and_port.split_once(':') else {
-        return false;
-    };
+    let (host, port) = host_and_port.split_once(':').unwrap_or_default();
+    let port = port.parse().unwrap_or(0_u64);
     rendering.get("Service", host).is_some_and(|service| {
         let mut ports = list(service, "/spec/ports").iter();
-        ports.any(|one| one["port"].to_string() == port)
+        ports.any(|one| one["port"] == port)
     })
 }
 
