@@ -147,7 +147,7 @@ impl Cluster {
             format!("--tls-private-key-file={}", file("apiserver.key")),
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
             format!("--service-account-signing-key-file={}", file("service-accounts.key")),
-            format!("--service-account-key-file={}", file("service-accounts.key")),
+            format!("--service-account-key-file={}", file("service-accounts.pub")),
             "--authorization-mode=Node,RBAC".to_owned(),
             "--enable-admission-plugins=NodeRestriction".to_owned(),
             "--allow-privileged=true".to_owned(),

@@ -67,8 +67,10 @@ impl Identities {
         identities.write_kubeconfig("kubelet", "kubelet", API_PORT)?;
         let api = [Ipv4Addr::LOCALHOST, API_SERVICE_IP, NODE_IP];
         identities.issue(&authority, "apiserver", "", "kube-apiserver", &API_NAMES, &api)?;
-        // Signs and verifies the tokens of service accounts.
-        identities.write("service-accounts.key", &KeyPair::generate()?.serialize_pem())?;
+        // Signs the tokens of service accounts.
+        let key = KeyPair::generate()?;
+        identities.write("service-accounts.key", &key.serialize_pem())?;
+        identities.write("service-accounts.pub", &key.public_key_pem())?;
         Ok(identities)
     }
 
