@@ -1,7 +1,6 @@
 //! Definitions of custom resources that components of the overlays use, from the Go modules of
 //! their projects.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -10,22 +9,47 @@ use tokio::process::Command;
 
 use crate::programs::source;
 
-/// Go module, and the directory of its definitions. `go/definitions/go.mod` has the versions.
-const MODULES: [(&str, &str); 5] = [
-    ("github.com/cert-manager/cert-manager", "deploy/crds"),
+/// Go module, the directory of its definitions, and those of them that components use.
+/// `go/definitions/go.mod` has the versions.
+const MODULES: [(&str, &str, &[&str]); 5] = [
+    (
+        "github.com/cert-manager/cert-manager",
+        "deploy/crds",
+        &[
+            "cert-manager.io_certificates.yaml",
+            "cert-manager.io_issuers.yaml",
+        ],
+    ),
     (
         "github.com/external-secrets/external-secrets",
         "config/crds/bases",
+        &["external-secrets.io_externalsecrets.yaml"],
     ),
-    ("github.com/kedacore/keda/v2", "config/crd/bases"),
+    (
+        "github.com/kedacore/keda/v2",
+        "config/crd/bases",
+        &[
+            "keda.sh_scaledobjects.yaml",
+            "keda.sh_triggerauthentications.yaml",
+        ],
+    ),
     (
         "github.com/prometheus-operator/prometheus-operator",
         "example/prometheus-operator-crd",
+        &[
+            "monitoring.coreos.com_podmonitors.yaml",
+            "monitoring.coreos.com_prometheusrules.yaml",
+        ],
     ),
-    ("sigs.k8s.io/gateway-api", "config/crd/standard"),
+    (
+        "sigs.k8s.io/gateway-api",
+        "config/crd/standard",
+        &["gateway.networking.k8s.io_httproutes.yaml"],
+    ),
 ];
 
-/// Downloads the modules, if they are not in Go's cache, and returns the files of all definitions.
+/// Downloads the modules, if they are not in Go's cache, and returns the files of the
+/// definitions.
 ///
 /// # Errors
 /// A module cannot be downloaded, or has no definitions.
@@ -46,32 +70,18 @@ pub async fn download() -> anyhow::Result<Vec<PathBuf>> {
         .into_iter()
         .collect::<Result<_, _>>()?;
     let mut files = Vec::new();
-    for (name, directory) in MODULES {
+    for (name, directory, definitions) in MODULES {
         let module = modules.iter().find(|module| text(module, "Path") == name);
         let root = module.map_or("", |module| text(module, "Dir"));
-        let found = definitions(&Path::new(root).join(directory));
-        anyhow::ensure!(!found.is_empty(), "{name} has no definitions in {directory}");
-        files.extend(found);
+        for definition in definitions {
+            let file = Path::new(root).join(directory).join(definition);
+            anyhow::ensure!(file.is_file(), "{name} has no definition {definition}");
+            files.push(file);
+        }
     }
     Ok(files)
 }
 
 fn text<'a>(module: &'a Value, key: &str) -> &'a str {
     module.get(key).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// Returns the files of a directory that are named after a resource, such as
-/// `cert-manager.io_issuers.yaml`.
-fn definitions(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut files: Vec<PathBuf> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|end| end == "yaml"))
-        .filter(|path| {
-            let name = path.file_name();
-            name.is_some_and(|name| name.to_string_lossy().contains('_'))
-        })
-        .collect();
-    files.sort();
-    files
 }
