@@ -50,18 +50,23 @@ impl Cluster {
         let directory = session.directory.as_path();
         let files = configuration::write(session, &cluster.identities)?;
 
-        let mut runtime = cluster.component(containerd, "containerd", &[format!(
-            "--config={}",
-            files.containerd
-        )])?;
+        let mut runtime = cluster.component(
+            containerd,
+            "containerd",
+            &[format!("--config={}", files.containerd)],
+        )?;
         let etcd = session.programs.directory("etcd")?;
-        let etcd = cluster.component(etcd, "etcd", &[
-            format!("--data-dir={}", directory.join("etcd").display()),
-            format!("--listen-client-urls={ETCD}"),
-            format!("--advertise-client-urls={ETCD}"),
-            "--listen-peer-urls=http://127.0.0.1:2380".to_owned(),
-            "--unsafe-no-fsync".to_owned(),
-        ])?;
+        let etcd = cluster.component(
+            etcd,
+            "etcd",
+            &[
+                format!("--data-dir={}", directory.join("etcd").display()),
+                format!("--listen-client-urls={ETCD}"),
+                format!("--advertise-client-urls={ETCD}"),
+                "--listen-peer-urls=http://127.0.0.1:2380".to_owned(),
+                "--unsafe-no-fsync".to_owned(),
+            ],
+        )?;
         cluster.components.push(etcd);
 
         let mut api = cluster.component(kubernetes, "kube-apiserver", &cluster.api_flags())?;
@@ -76,17 +81,22 @@ impl Cluster {
         };
         let authority = cluster.identities.path("ca.crt");
         let key = cluster.identities.path("service-accounts.key");
-        let controllers = cluster.component(kubernetes, "kube-controller-manager", &[
-            kubeconfig("controller-manager"),
-            format!("--service-account-private-key-file={key}"),
-            format!("--root-ca-file={authority}"),
-            "--use-service-account-credentials".to_owned(),
-            "--leader-elect=false".to_owned(),
-        ])?;
-        let scheduler = cluster.component(kubernetes, "kube-scheduler", &[
-            kubeconfig("scheduler"),
-            "--leader-elect=false".to_owned(),
-        ])?;
+        let controllers = cluster.component(
+            kubernetes,
+            "kube-controller-manager",
+            &[
+                kubeconfig("controller-manager"),
+                format!("--service-account-private-key-file={key}"),
+                format!("--root-ca-file={authority}"),
+                "--use-service-account-credentials".to_owned(),
+                "--leader-elect=false".to_owned(),
+            ],
+        )?;
+        let scheduler = cluster.component(
+            kubernetes,
+            "kube-scheduler",
+            &[kubeconfig("scheduler"), "--leader-elect=false".to_owned()],
+        )?;
 
         let ctr = containerd.join("ctr");
         let is_ready = || async { run(&ctr, &["version"]).await.is_ok() };
@@ -95,31 +105,40 @@ impl Cluster {
             let image = image.to_string_lossy();
             run(&ctr, &["--namespace", "k8s.io", "image", "import", &image]).await?;
         }
-        let mut kubelet = cluster.component(kubernetes, "kubelet", &[
-            format!("--config={}", files.kubelet),
-            kubeconfig("kubelet"),
-            format!("--root-dir={}", directory.join("kubelet").display()),
-            format!("--hostname-override={NODE}"),
-            format!("--node-ip={NODE_IP}"),
-        ])?;
-        let proxy = cluster.component(kubernetes, "kube-proxy", &[format!(
-            "--config={}",
-            files.proxy
-        )])?;
+        let mut kubelet = cluster.component(
+            kubernetes,
+            "kubelet",
+            &[
+                format!("--config={}", files.kubelet),
+                kubeconfig("kubelet"),
+                format!("--root-dir={}", directory.join("kubelet").display()),
+                format!("--hostname-override={NODE}"),
+                format!("--node-ip={NODE_IP}"),
+            ],
+        )?;
+        let proxy = cluster.component(
+            kubernetes,
+            "kube-proxy",
+            &[format!("--config={}", files.proxy)],
+        )?;
         let node = format!("node/{NODE}");
         let ready = ["wait", "--for=condition=Ready", &node, "--timeout=1s"];
         let is_ready = || async { kubectl.succeeds(&ready).await };
         kubelet.wait_until(TIMEOUT, is_ready).await?;
         let router = session.programs.directory("network-policy")?;
-        let policies = cluster.component(router, "kube-router", &[
-            kubeconfig("admin"),
-            format!("--hostname-override={NODE}"),
-            format!("--service-cluster-ip-range={SERVICES}"),
-            "--run-firewall=true".to_owned(),
-            "--run-router=false".to_owned(),
-            "--run-service-proxy=false".to_owned(),
-            "--run-loadbalancer=false".to_owned(),
-        ])?;
+        let policies = cluster.component(
+            router,
+            "kube-router",
+            &[
+                kubeconfig("admin"),
+                format!("--hostname-override={NODE}"),
+                format!("--service-cluster-ip-range={SERVICES}"),
+                "--run-firewall=true".to_owned(),
+                "--run-router=false".to_owned(),
+                "--run-service-proxy=false".to_owned(),
+                "--run-loadbalancer=false".to_owned(),
+            ],
+        )?;
         let started = [runtime, controllers, scheduler, kubelet, proxy, policies];
         cluster.components.extend(started);
         kubectl.run_with(&["apply", "-f", "-"], DNS).await?;
@@ -146,13 +165,22 @@ impl Cluster {
             format!("--tls-cert-file={}", file("apiserver.crt")),
             format!("--tls-private-key-file={}", file("apiserver.key")),
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
-            format!("--service-account-signing-key-file={}", file("service-accounts.key")),
-            format!("--service-account-key-file={}", file("service-accounts.pub")),
+            format!(
+                "--service-account-signing-key-file={}",
+                file("service-accounts.key")
+            ),
+            format!(
+                "--service-account-key-file={}",
+                file("service-accounts.pub")
+            ),
             "--authorization-mode=Node,RBAC".to_owned(),
             "--enable-admission-plugins=NodeRestriction".to_owned(),
             "--allow-privileged=true".to_owned(),
             "--kubelet-preferred-address-types=InternalIP".to_owned(),
-            format!("--kubelet-client-certificate={}", file("apiserver-kubelet.crt")),
+            format!(
+                "--kubelet-client-certificate={}",
+                file("apiserver-kubelet.crt")
+            ),
             format!("--kubelet-client-key={}", file("apiserver-kubelet.key")),
             format!("--kubelet-certificate-authority={}", file("ca.crt")),
         ]

@@ -115,7 +115,9 @@ impl Deployment {
         write_rabbitmqctl(&programs.join("rabbitmqctl"), &servers.rabbitmq)?;
         let psql = servers.postgres.program("psql");
         let path = session.programs.path()?;
-        let others = [programs].into_iter().chain(psql.parent().map(Path::to_owned));
+        let others = [programs]
+            .into_iter()
+            .chain(psql.parent().map(Path::to_owned));
         Ok(Self {
             directory,
             exports: exports.to_owned(),
@@ -179,7 +181,13 @@ pub async fn install_definitions(session: &Session, cluster: &Cluster) -> anyhow
     }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     cluster.kubectl.run(&arguments).await?;
-    let established = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"];
+    let established = [
+        "wait",
+        "--for=condition=Established",
+        "crd",
+        "--all",
+        "--timeout=60s",
+    ];
     cluster.kubectl.run(&established).await?;
     Ok(())
 }
@@ -208,7 +216,10 @@ fn write_rabbitmqctl(file: &Path, rabbitmq: &RabbitMq) -> anyhow::Result<()> {
     let program = command.get_program().to_string_lossy();
     writeln!(script, "exec '{program}' \"$@\"")?;
     fs::write(file, script)?;
-    Ok(fs::set_permissions(file, fs::Permissions::from_mode(0o755))?)
+    Ok(fs::set_permissions(
+        file,
+        fs::Permissions::from_mode(0o755),
+    )?)
 }
 
 /// Copies a directory with everything in it.

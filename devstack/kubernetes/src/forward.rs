@@ -91,8 +91,8 @@ impl Forward {
     /// # Errors
     /// The socket cannot be made.
     pub fn lead_to(&self, address: SocketAddr, tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
-        let listener = UnixListener::bind(&self.socket)
-            .with_context(|| self.socket.display().to_string())?;
+        let listener =
+            UnixListener::bind(&self.socket).with_context(|| self.socket.display().to_string())?;
         tasks.spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
                 tokio::spawn(async move {

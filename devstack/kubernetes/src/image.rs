@@ -118,8 +118,7 @@ impl Image<'_> {
             layer.file(&library.to_string_lossy(), 0o755, &fs::read(&library)?)?;
         }
         let program = self.entrypoint.first().copied().unwrap_or_default();
-        let content =
-            fs::read(self.program).with_context(|| self.program.display().to_string())?;
+        let content = fs::read(self.program).with_context(|| self.program.display().to_string())?;
         layer.file(program, 0o755, &content)?;
         Ok(layer.finish())
     }

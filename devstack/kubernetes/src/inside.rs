@@ -41,18 +41,30 @@ fn invite(session: &Session, cluster: &Cluster, progress: &Progress) -> anyhow::
     let port = |target: Target| {
         let mut forwards = session.forwards.iter();
         let forward = forwards.find(|forward| forward.target == target);
-        forward.map(|forward| forward.port).context("a port is missing")
+        forward
+            .map(|forward| forward.port)
+            .context("a port is missing")
     };
-    let kubeconfig = cluster.identities.write_kubeconfig("host", "admin", port(Target::Api)?)?;
+    let kubeconfig = cluster
+        .identities
+        .write_kubeconfig("host", "admin", port(Target::Api)?)?;
     let kubectl = session.programs.directory("kubernetes")?.join("kubectl");
     let (auth, demo) = (port(Target::Auth)?, port(Target::DemoProvider)?);
     progress("running; on this machine:");
     progress(&format!("    http://localhost:{auth}/auth/google"));
-    progress(&format!("    https://demo-provider:{demo} (in /etc/hosts: 127.0.0.1 demo-provider)"));
-    progress(&format!("    refresh-svc: localhost:{}", port(Target::Refresh)?));
+    progress(&format!(
+        "    https://demo-provider:{demo} (in /etc/hosts: 127.0.0.1 demo-provider)"
+    ));
+    progress(&format!(
+        "    refresh-svc: localhost:{}",
+        port(Target::Refresh)?
+    ));
     progress(&format!("    sync-svc: localhost:{}", port(Target::Sync)?));
     progress(&format!("    export KUBECONFIG={}", kubeconfig.display()));
-    progress(&format!("    {} get pods --all-namespaces", kubectl.display()));
+    progress(&format!(
+        "    {} get pods --all-namespaces",
+        kubectl.display()
+    ));
     if (auth, demo) != (8080, 8443) {
         progress("    the ports 8080 and 8443 are in use: a browser cannot sign in");
     }

@@ -87,7 +87,9 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<i32> {
     match arguments.command {
-        Some(Command::Inside { session }) => inside::run(&Session::parse(&session)?, progress).await,
+        Some(Command::Inside { session }) => {
+            inside::run(&Session::parse(&session)?, progress).await
+        }
         Some(Command::Test { words }) => host::run(Goal::Test { words }, progress).await,
         None if arguments.once => host::run(Goal::Once, progress).await,
         None => host::run(Goal::Stay, progress).await,

@@ -74,7 +74,9 @@ impl Programs {
 
 /// Returns the directory with the `go.mod` of a module.
 pub fn source(module: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("go").join(module)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("go")
+        .join(module)
 }
 
 fn cache() -> anyhow::Result<PathBuf> {
@@ -161,7 +163,10 @@ async fn watch(
     loop {
         let Ok(status) = tokio::time::timeout(REPORT_INTERVAL, build.wait()).await else {
             // `-v` prints a line for each package.
-            progress(&format!("{module}: {} packages so far", text().lines().count()));
+            progress(&format!(
+                "{module}: {} packages so far",
+                text().lines().count()
+            ));
             continue;
         };
         if status.is_some_and(|status| status.success()) {
@@ -169,7 +174,9 @@ async fn watch(
         }
         let text = text();
         let lines: Vec<&str> = text.lines().collect();
-        let end = lines.get(lines.len().saturating_sub(10)..).unwrap_or_default();
+        let end = lines
+            .get(lines.len().saturating_sub(10)..)
+            .unwrap_or_default();
         anyhow::bail!("Go cannot build {module}:\n{}", end.join("\n"));
     }
 }

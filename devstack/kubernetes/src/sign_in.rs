@@ -37,8 +37,13 @@ pub async fn run(services: &Services, pool: &PgPool, progress: &Progress) -> any
     let landing = sign_in(&mut browser, PERSON).await?;
     let session = browser.cookie_names(&landing).join(", ");
     anyhow::ensure!(!session.is_empty(), "the callback set no session cookie");
-    report(&format!("{PERSON} signs in at {DEMO_URL} over TLS, consents, and returns"));
-    report(&format!("callback → {} with cookie {session}", readable(&landing)));
+    report(&format!(
+        "{PERSON} signs in at {DEMO_URL} over TLS, consents, and returns"
+    ));
+    report(&format!(
+        "callback → {} with cookie {session}",
+        readable(&landing)
+    ));
 
     let what = format!("a connected account for {HANDLE}");
     let account = eventually(BROKER_TIMEOUT, &what, async || {
@@ -51,7 +56,10 @@ pub async fn run(services: &Services, pool: &PgPool, progress: &Progress) -> any
     let mut client = services.tokens(&services.client).await?;
     let first = get_access_token(&mut client, account.id, MIN_REMAINING).await?;
     ensure_accepted(services, &first.access_token).await?;
-    report(&format!("GetAccessToken → version {}, which the provider accepts", first.version));
+    report(&format!(
+        "GetAccessToken → version {}, which the provider accepts",
+        first.version
+    ));
     let second = refresh_access_token(&mut client, account.id, first.version).await?;
     anyhow::ensure!(
         second.access_token != first.access_token && second.version > first.version,
@@ -91,7 +99,9 @@ pub async fn sign_in(browser: &mut Browser, person: &str) -> anyhow::Result<Url>
             .redirect_target()
             .context("the demo provider does not redirect the browser back")?;
         let landing = browser.get(callback).await?;
-        let target = landing.redirect_target().context("the callback was refused")?;
+        let target = landing
+            .redirect_target()
+            .context("the callback was refused")?;
         if !target.as_str().starts_with(DEMO_URL) {
             return Ok(target.clone());
         }

@@ -37,7 +37,9 @@ impl Stack {
             Cluster::start(session, progress)
         )?;
         let seconds = begun.elapsed().as_secs_f32();
-        progress(&format!("the node, PostgreSQL and RabbitMQ are ready after {seconds:.1} s"));
+        progress(&format!(
+            "the node, PostgreSQL and RabbitMQ are ready after {seconds:.1} s"
+        ));
         progress("installing the definitions of custom resources");
         install_definitions(session, &cluster).await?;
         let begun = Instant::now();

@@ -66,7 +66,9 @@ pub async fn run(
         report.add(edges::run(session, kubectl).await?, progress);
     }
     let mut people = People::new(&stack.services)?;
-    progress(&format!("{CALLED} people sign in, whose tokens are asked for"));
+    progress(&format!(
+        "{CALLED} people sign in, whose tokens are asked for"
+    ));
     let accounts = connect(stack, &mut people).await?;
     for case in cases {
         progress(case.name);
@@ -74,7 +76,10 @@ pub async fn run(
             let changed = change(stack, case.commands).await;
             let problems = changed.err().map(|error| format!("{error:#}"));
             let problems = problems.into_iter().collect();
-            report.add(Row::without_load(case.name, String::new(), problems), progress);
+            report.add(
+                Row::without_load(case.name, String::new(), problems),
+                progress,
+            );
             continue;
         }
         let load = Load::start(&stack.services, &accounts, &mut people).await?;
@@ -103,7 +108,9 @@ async fn connect(stack: &Stack, people: &mut People) -> anyhow::Result<Vec<Uuid>
         sign_in::sign_in(&mut browser.another(), &person).await?;
         let handle = people::handle(&person);
         let account = eventually(SETTLE, &handle, async || {
-            Ok(account_of(&stack.pool, sign_in::PROVIDER, &handle).await?.pop())
+            Ok(account_of(&stack.pool, sign_in::PROVIDER, &handle)
+                .await?
+                .pop())
         })
         .await?;
         accounts.push(account.id);

@@ -37,7 +37,14 @@ const IMAGES: [&str; 5] = [
     "latchkey-demo-provider",
 ];
 /// What `cargo dev kubernetes --only-static` stands for.
-const STATIC_RULES: [&str; 6] = ["test", "--", "-p", "latchkey-checks", "--test", "kubernetes"];
+const STATIC_RULES: [&str; 6] = [
+    "test",
+    "--",
+    "-p",
+    "latchkey-checks",
+    "--test",
+    "kubernetes",
+];
 
 impl Plan {
     /// The plan for the arguments of `cargo dev`.

@@ -212,8 +212,9 @@ fn write_configuration(
     address: Option<SocketAddrV4>,
     password: &str,
 ) -> Result<(), ServerError> {
-    let other_hosts =
-        address.map_or_else(String::new, |address| format!("listeners.tcp.2 = {address}\n"));
+    let other_hosts = address.map_or_else(String::new, |address| {
+        format!("listeners.tcp.2 = {address}\n")
+    });
     let configuration = format!(
         "listeners.tcp.1 = 127.0.0.1:{port}\n\
          {other_hosts}\

@@ -53,7 +53,9 @@ impl Identities {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name.push(DnType::CommonName, "cluster");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "cluster");
         identities.write("ca.crt", &params.self_signed(&key)?.pem())?;
         let authority = Issuer::new(params, key);
 
@@ -66,7 +68,14 @@ impl Identities {
         identities.issue(&authority, "kubelet", group, &user, &[NODE], &[NODE_IP])?;
         identities.write_kubeconfig("kubelet", "kubelet", API_PORT)?;
         let api = [Ipv4Addr::LOCALHOST, API_SERVICE_IP, NODE_IP];
-        identities.issue(&authority, "apiserver", "", "kube-apiserver", &API_NAMES, &api)?;
+        identities.issue(
+            &authority,
+            "apiserver",
+            "",
+            "kube-apiserver",
+            &API_NAMES,
+            &api,
+        )?;
         // Signs the tokens of service accounts.
         let key = KeyPair::generate()?;
         identities.write("service-accounts.key", &key.serialize_pem())?;
@@ -120,9 +129,13 @@ current-context: latchkey
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names)?;
         let addresses = addresses.iter().copied().map(IpAddr::V4);
-        params.subject_alt_names.extend(addresses.map(SanType::IpAddress));
+        params
+            .subject_alt_names
+            .extend(addresses.map(SanType::IpAddress));
         if !group.is_empty() {
-            params.distinguished_name.push(DnType::OrganizationName, group);
+            params
+                .distinguished_name
+                .push(DnType::OrganizationName, group);
         }
         params.distinguished_name.push(DnType::CommonName, user);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

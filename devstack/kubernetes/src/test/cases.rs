@@ -319,7 +319,12 @@ mod tests {
     #[test]
     fn no_two_tests_have_the_same_name() {
         for (place, case) in CASES.iter().enumerate() {
-            assert!(CASES.iter().skip(place + 1).all(|other| other.name != case.name));
+            assert!(
+                CASES
+                    .iter()
+                    .skip(place + 1)
+                    .all(|other| other.name != case.name)
+            );
         }
     }
 }

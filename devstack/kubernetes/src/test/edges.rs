@@ -72,7 +72,10 @@ pub(super) async fn run(session: &Session, kubectl: &Kubectl) -> anyhow::Result<
     let mut problems = Vec::new();
     for (edges, wanted) in [(OPEN.as_slice(), true), (CLOSED.as_slice(), false)] {
         for (from, to, port) in edges {
-            let process = &pods.get(*from).with_context(|| format!("no pod {from}"))?.process;
+            let process = &pods
+                .get(*from)
+                .with_context(|| format!("no pod {from}"))?
+                .process;
             let address = match *to {
                 SERVERS => NODE_IP.to_string(),
                 API => API_SERVICE_IP.to_string(),
@@ -94,7 +97,9 @@ pub(super) async fn run(session: &Session, kubectl: &Kubectl) -> anyhow::Result<
 /// Returns `true` if a process in the network namespace of another connects.
 async fn connects(process: &str, address: &str, port: u16) -> anyhow::Result<bool> {
     let status = Command::new("nsenter")
-        .args(["--net", "--target", process, "timeout", TIMEOUT, "bash", "-c"])
+        .args([
+            "--net", "--target", process, "timeout", TIMEOUT, "bash", "-c",
+        ])
         .arg(format!("exec 3<>/dev/tcp/{address}/{port}"))
         .stderr(std::process::Stdio::null())
         .kill_on_drop(true)
@@ -110,9 +115,20 @@ async fn pods(session: &Session, kubectl: &Kubectl) -> anyhow::Result<BTreeMap<S
     for namespace in [NAMESPACE, "kube-system"] {
         let list = ["--namespace", namespace, "get", "pods"];
         let running = ["--field-selector=status.phase=Running"];
-        let list = kubectl.json(&[list.as_slice(), running.as_slice()].concat()).await?;
-        for pod in list.get("items").and_then(Value::as_array).into_iter().flatten() {
-            let text = |path| pod.pointer(path).and_then(Value::as_str).unwrap_or_default();
+        let list = kubectl
+            .json(&[list.as_slice(), running.as_slice()].concat())
+            .await?;
+        for pod in list
+            .get("items")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+        {
+            let text = |path| {
+                pod.pointer(path)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+            };
             let container = text("/status/containerStatuses/0/containerID");
             let id = container.trim_start_matches("containerd://");
             if let Some(process) = processes.get(id) {

@@ -119,7 +119,9 @@ impl Load {
             let person = names.pop_front();
             async move {
                 let Some(person) = person else {
-                    record(&recorder, |all| all.sign_ins.record(Err("too few people".to_owned())));
+                    record(&recorder, |all| {
+                        all.sign_ins.record(Err("too few people".to_owned()))
+                    });
                     return;
                 };
                 let result = in_time(sign_in(&mut browser, &person)).await;

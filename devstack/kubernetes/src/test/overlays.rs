@@ -33,7 +33,9 @@ const INGRESS: &str = "  - ../../components/ingress\n";
 pub(super) async fn run(kubectl: &Kubectl, deployment: &Deployment) -> anyhow::Result<Row> {
     let production = deployment.overlay("production");
     let namespace = production.join("namespace.yaml");
-    kubectl.run(&["apply", "-f", &namespace.to_string_lossy()]).await?;
+    kubectl
+        .run(&["apply", "-f", &namespace.to_string_lossy()])
+        .await?;
     let mut problems = Vec::new();
     let mut count = 0;
     let mut check = async |overlay: &Path, name: &str| {
@@ -47,9 +49,17 @@ pub(super) async fn run(kubectl: &Kubectl, deployment: &Deployment) -> anyhow::R
     let trial = deployment.overlay("trial");
     for components in combinations() {
         write_trial(&production, &trial, &components)?;
-        check(&trial, &format!("overlays/production with {}", components.join(", "))).await;
+        check(
+            &trial,
+            &format!("overlays/production with {}", components.join(", ")),
+        )
+        .await;
     }
-    Ok(Row::without_load(NAME, format!("{count} overlays"), problems))
+    Ok(Row::without_load(
+        NAME,
+        format!("{count} overlays"),
+        problems,
+    ))
 }
 
 async fn accept(kubectl: &Kubectl, overlay: &Path) -> anyhow::Result<()> {
@@ -86,7 +96,9 @@ fn write_trial(production: &Path, trial: &Path, components: &[&str]) -> anyhow::
     let (before, after) = text
         .split_once(INGRESS)
         .context("the overlay for production has no component ingress")?;
-    let lines = components.iter().map(|one| format!("  - ../../components/{one}\n"));
+    let lines = components
+        .iter()
+        .map(|one| format!("  - ../../components/{one}\n"));
     let lines: String = lines.collect();
     Ok(fs::write(&file, format!("{before}{lines}{after}"))?)
 }

@@ -92,7 +92,9 @@ impl Row {
             return self.counts.as_ref().is_some_and(|counts| counts.failed > 0);
         }
         let counts = self.counts.iter();
-        let bad: usize = counts.map(|counts| counts.failed + counts.lost + counts.doubled).sum();
+        let bad: usize = counts
+            .map(|counts| counts.failed + counts.lost + counts.doubled)
+            .sum();
         bad == 0 && self.problems.is_empty()
     }
 }
