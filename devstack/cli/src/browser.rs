@@ -93,6 +93,8 @@ impl Page {
 pub struct Browser {
     client: Client,
     cookies: Vec<Cookie>,
+    repeats: bool,
+    repeated: usize,
 }
 
 impl Browser {
@@ -117,16 +119,27 @@ impl Browser {
         Ok(Self {
             client,
             cookies: Vec::new(),
+            repeats: false,
+            repeated: 0,
         })
     }
 
-    /// Creates another browser without cookies, which shares the connections of this one.
+    /// Creates a browser without cookies that shares the connections of this one. It repeats a
+    /// request once if the server ends the connection instead of answering, as browsers do with
+    /// a connection that was kept open (RFC 9112, section 9.3.1).
     #[must_use]
-    pub fn another(&self) -> Self {
+    pub fn repeating(&self) -> Self {
         Self {
             client: self.client.clone(),
             cookies: Vec::new(),
+            repeats: true,
+            repeated: 0,
         }
+    }
+
+    /// Returns the number of requests that were repeated.
+    pub fn repeated(&self) -> usize {
+        self.repeated
     }
 
     /// Opens a URL.
@@ -150,7 +163,7 @@ impl Browser {
         let url = url.as_ref();
         let origin = Url::parse(url)?.origin().ascii_serialization();
         self.send(Method::POST, url, |request| {
-            request.header("Origin", origin).form(fields)
+            request.header("Origin", &origin).form(fields)
         })
         .await
     }
@@ -220,17 +233,23 @@ impl Browser {
         &mut self,
         method: Method,
         url: &str,
-        finish: impl FnOnce(RequestBuilder) -> RequestBuilder,
+        finish: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> anyhow::Result<Page> {
         let url = Url::parse(url).with_context(|| format!("{url} is not a URL"))?;
-        let mut request = self.client.request(method, url.clone());
         let cookies = self.cookies_for(&url);
-        if !cookies.is_empty() {
-            request = request.header(COOKIE, cookies);
+        let request = || {
+            let mut request = self.client.request(method.clone(), url.clone());
+            if !cookies.is_empty() {
+                request = request.header(COOKIE, &cookies);
+            }
+            finish(request)
+        };
+        let mut answer = request().send().await;
+        if self.repeats && answer.as_ref().is_err_and(connection_ended) {
+            answer = request().send().await;
+            self.repeated += 1;
         }
-        let answer = finish(request)
-            .send()
-            .await
+        let answer = answer
             .with_context(|| format!("no response from {}", url.origin().ascii_serialization()))?;
         let status = answer.status().as_u16();
         let headers = answer.headers().clone();
@@ -306,6 +325,18 @@ impl Browser {
             });
         }
     }
+}
+
+/// Returns `true` if the server ended the connection before it answered.
+fn connection_ended(error: &reqwest::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if error.to_string() == "connection closed before message completed" {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Returns a URL with long values shortened, for people to read.

@@ -105,7 +105,7 @@ async fn connect(stack: &Stack, people: &mut People) -> anyhow::Result<Vec<Uuid>
     let browser = stack.services.browser()?;
     let mut accounts = Vec::new();
     for person in people.create(CALLED).await? {
-        sign_in::sign_in(&mut browser.another(), &person).await?;
+        sign_in::sign_in(&mut browser.repeating(), &person).await?;
         let handle = people::handle(&person);
         let account = eventually(SETTLE, &handle, async || {
             Ok(account_of(&stack.pool, sign_in::PROVIDER, &handle)

@@ -73,9 +73,10 @@ close() {
 open() {
     iptables -D INPUT -d 10.99.0.1 -p tcp --dport $1 -j DROP 2>/dev/null || true
 }
+# Waits until the pods of a service, or of all, are ready, or not ready.
 ready() {
-    kubectl -n $NAMESPACE wait pod -l app.kubernetes.io/component=service \\
-        --for=condition=Ready=$1 --timeout=2m
+    kubectl -n $NAMESPACE wait pod --for=condition=Ready=$1 --timeout=2m \\
+        -l \"app.kubernetes.io/component=service${2+,app.kubernetes.io/name=$2}\"
 }
 # Waits until an event tells an operator what is wrong.
 told() {
@@ -252,7 +253,7 @@ rolled_out
     ),
     // Longer than the liveness probes need to restart a container.
     Case::without_load(
-        "PostgreSQL does not answer: not ready",
+        "PostgreSQL does not answer: none is ready",
         "
 before=$(restarts)
 close 5432
@@ -264,13 +265,16 @@ ready true
 ",
     ),
     Case::without_load(
-        "RabbitMQ does not answer: ready",
+        "RabbitMQ does not answer: sync-svc not ready",
         "
 before=$(restarts)
 close 5672
+ready false sync-svc
 sleep 90
-ready true
+ready true auth-svc
+ready true refresh-svc
 open 5672
+ready true
 [ \"$before\" = \"$(restarts)\" ]
 ",
     ),

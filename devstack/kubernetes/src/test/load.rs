@@ -1,6 +1,7 @@
 //! Load: sign-ins and token calls at fixed rates, whether or not earlier ones were answered.
 
 use std::collections::VecDeque;
+use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::services::Services;
@@ -37,6 +39,8 @@ pub(super) struct Outcome {
     pub calls: usize,
     /// Number of calls that failed.
     pub failed: usize,
+    /// Number of requests that were sent again on another connection.
+    pub repeated: usize,
     /// The first errors.
     pub errors: Vec<String>,
     /// The longest time without a successful call.
@@ -49,6 +53,7 @@ impl Outcome {
         Self {
             calls: 0,
             failed: 0,
+            repeated: 0,
             errors: Vec::new(),
             longest_gap: Duration::ZERO,
             last_success: Instant::now(),
@@ -115,7 +120,7 @@ impl Load {
         let mut tasks = JoinSet::new();
         let recorder = Arc::clone(&outcomes);
         tasks.spawn(at_rate(SIGN_INS, stopping.clone(), move || {
-            let (recorder, mut browser) = (Arc::clone(&recorder), browser.another());
+            let (recorder, mut browser) = (Arc::clone(&recorder), browser.repeating());
             let person = names.pop_front();
             async move {
                 let Some(person) = person else {
@@ -126,6 +131,7 @@ impl Load {
                 };
                 let result = in_time(sign_in(&mut browser, &person)).await;
                 record(&recorder, |all| {
+                    all.sign_ins.repeated += browser.repeated();
                     if result.is_ok() {
                         all.signed_in.push(person);
                     }
@@ -145,8 +151,12 @@ impl Load {
                 let (Some(client), Some(account)) = (client, account) else {
                     return;
                 };
-                let result = in_time(call(client, account)).await;
-                record(&recorder, |all| all.token_calls.record(result));
+                let mut repeated = 0;
+                let result = in_time(call(client, account, &mut repeated)).await;
+                record(&recorder, |all| {
+                    all.token_calls.repeated += repeated;
+                    all.token_calls.record(result);
+                });
             }
         }));
         Ok(Self {
@@ -175,9 +185,26 @@ fn record(outcomes: &Mutex<Outcomes>, change: impl FnOnce(&mut Outcomes)) {
     change(&mut outcomes.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
-async fn call(mut client: TokenServiceClient<Channel>, account: Uuid) -> anyhow::Result<()> {
-    get_access_token(&mut client, account, Duration::from_secs(1)).await?;
-    Ok(())
+/// Asks for a token. A call that tonic was given but did not send, because the connection ended,
+/// is repeated once, as other libraries of gRPC do by themselves (transparent retries, gRFC A6).
+async fn call(
+    mut client: TokenServiceClient<Channel>,
+    account: Uuid,
+    repeated: &mut usize,
+) -> anyhow::Result<()> {
+    let remaining = Duration::from_secs(1);
+    let mut result = get_access_token(&mut client, account, remaining).await;
+    if result.as_ref().is_err_and(was_not_sent) {
+        *repeated += 1;
+        result = get_access_token(&mut client, account, remaining).await;
+    }
+    result.map(|_| ())
+}
+
+/// Returns `true` if tonic itself cancelled the call. A status that was received has no source.
+fn was_not_sent(error: &anyhow::Error) -> bool {
+    let status = error.downcast_ref::<Status>();
+    status.is_some_and(|status| status.code() == Code::Cancelled && status.source().is_some())
 }
 
 /// Returns the error of a call as text, also if it takes too long.

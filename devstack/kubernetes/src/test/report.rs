@@ -26,6 +26,8 @@ pub(super) struct Row {
 #[derive(Debug)]
 struct Counts {
     failed: usize,
+    /// Requests that were sent again on another connection.
+    repeated: usize,
     /// People who signed in and have no account.
     lost: usize,
     /// People with more than one account.
@@ -80,6 +82,7 @@ impl Row {
             problems: change.into_iter().chain(errors).collect(),
             counts: Some(Counts {
                 failed: sign_ins.failed + token_calls.failed,
+                repeated: sign_ins.repeated + token_calls.repeated,
                 lost,
                 doubled,
                 longest_gap: sign_ins.longest_gap.max(token_calls.longest_gap),
@@ -136,20 +139,24 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<42} {:<28} {:>6} {:>5} {:>8} {:>12}",
-            "test", "load", "failed", "lost", "doubled", "longest gap"
+            "{:<44} {:<28} {:>6} {:>8} {:>5} {:>8} {:>12}",
+            "test", "load", "failed", "repeated", "lost", "doubled", "longest gap"
         )?;
         for row in &self.0 {
-            write!(f, "{:<42} {:<28}", row.name, row.load)?;
+            write!(f, "{:<44} {:<28}", row.name, row.load)?;
             if let Some(counts) = &row.counts {
                 let Counts {
                     failed,
+                    repeated,
                     lost,
                     doubled,
                     longest_gap,
                 } = counts;
                 let gap = longest_gap.as_millis();
-                write!(f, " {failed:>6} {lost:>5} {doubled:>8} {gap:>9} ms")?;
+                write!(
+                    f,
+                    " {failed:>6} {repeated:>8} {lost:>5} {doubled:>8} {gap:>9} ms"
+                )?;
             }
             writeln!(f, "{}", if row.is_green() { "" } else { "  FAILED" })?;
         }
