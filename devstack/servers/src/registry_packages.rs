@@ -89,10 +89,20 @@ fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
-            fs::copy(entry.path(), to.join(entry.file_name()))?;
+            replace_if_different(&entry.path(), &to.join(entry.file_name()))?;
         }
     }
     Ok(())
+}
+
+/// Copies a file unless the copy is the same. A program that another test has just started may be
+/// reading the copy, and would find it empty for a moment.
+fn replace_if_different(source: &Path, copy: &Path) -> std::io::Result<()> {
+    let wanted = fs::read(source)?;
+    if fs::read(copy).is_ok_and(|is| is == wanted) {
+        return Ok(());
+    }
+    fs::write(copy, wanted)
 }
 
 /// Runs a program and waits for its successful end.
