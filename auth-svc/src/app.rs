@@ -56,6 +56,11 @@ const SHUTDOWN_SECONDS: u64 = 10;
 /// Time that a client has to send its request line and headers.
 const SLOW_CLIENT: Duration = Duration::from_secs(10);
 
+/// How long a connection without a request stays open. Longer than proxies keep one (nginx and AWS
+/// load balancers: 60 s), so that the proxy closes it. If the server did, a request could be on its
+/// way at that moment and would fail. Envoy keeps connections for an hour unless it is configured.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
 /// Time that a client has to close its connection.
 const SLOW_GOODBYE: Duration = Duration::from_secs(5);
 
@@ -290,6 +295,7 @@ fn serve(listener: TcpListener, state: &Arc<State>) -> std::io::Result<Server> {
     })
     .disable_signals()
     .shutdown_timeout(SHUTDOWN_SECONDS)
+    .keep_alive(KEEP_ALIVE)
     // Slow clients are disconnected, so that they do not occupy connections.
     .client_request_timeout(SLOW_CLIENT)
     .client_disconnect_timeout(SLOW_GOODBYE)
