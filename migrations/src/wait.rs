@@ -31,9 +31,10 @@ pub enum NotReady {
          latchkey_auth, latchkey_sync and latchkey_refresh"
     )]
     Unreadable,
-    /// The database cannot be reached, or it reports an error.
+    /// The database cannot be reached, or it reports an error. The error is part of the text and
+    /// no source, because a chain of errors would show it twice.
     #[error("the database cannot be used: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
     /// The database does not answer in time.
     #[error("the database does not answer")]
     NoAnswer,
@@ -45,7 +46,7 @@ impl NotReady {
         let unreadable = error
             .as_database_error()
             .and_then(|error| error.code())
-            .is_some_and(|code| matches!(code.as_ref(), "42P01" | "42501"));
+            .is_some_and(|code| matches!(&*code, "42P01" | "42501"));
         if unreadable {
             Self::Unreadable
         } else {
@@ -89,7 +90,9 @@ pub async fn wait(
 async fn check(options: &PgConnectOptions) -> Result<(), NotReady> {
     let versions: Vec<i64> = MIGRATOR.iter().map(|one| one.version).collect();
     let known = versions.len();
-    let mut connection = PgConnection::connect_with(options).await?;
+    let mut connection = PgConnection::connect_with(options)
+        .await
+        .map_err(NotReady::Database)?;
     let missing: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM unnest($1::bigint[]) AS known (version)
          WHERE NOT EXISTS (SELECT FROM _sqlx_migrations AS applied
@@ -99,7 +102,8 @@ async fn check(options: &PgConnectOptions) -> Result<(), NotReady> {
     .fetch_one(&mut connection)
     .await
     .map_err(NotReady::of_query)?;
-    connection.close().await?;
+    // The answer is known, so it does not matter how the connection ends.
+    let _ = connection.close().await;
     match usize::try_from(missing) {
         Ok(0) => Ok(()),
         missing => Err(NotReady::Outdated {
