@@ -7,7 +7,7 @@ use latchkey_checks::manifests::{Container, Rendering, list, text};
 use serde_json::{Value, json};
 
 use crate::facts::{Facts, with_facts};
-use crate::rule::{each, rules};
+use crate::rule::{each, rules, serving};
 use crate::spoil::{at, copy, push, set, set_variable};
 
 const SYNC: &str = "Deployment/sync-svc";
@@ -20,7 +20,9 @@ rules! {
         |r| each(r.workloads(), |w| {
             maps_used(r, w).iter().all(|name| r.get("ConfigMap", name).is_some())
         }),
-        unless |r| set(r, SYNC, "container/envFrom/0/configMapRef/name", "nobody");
+        unless |r| {
+            set(r, "Deployment/auth-svc", "container/envFrom/1/configMapRef/name", "nobody")
+        };
 
     every_config_map_is_used:
         |r| each(r.of_kind("ConfigMap"), |map| {
@@ -89,9 +91,11 @@ rules! {
             let own = text(w, "/metadata/labels/app.kubernetes.io~1name");
             let volumes = list(w, "/spec/template/spec/volumes").iter();
             let mut secrets = volumes.map(|volume| text(volume, "/secret/secretName"));
-            let shared = ["", "providers", "demo-provider-tls", "postgresql-ca"];
-            secrets.all(|secret| {
-                shared.contains(&secret) || secret.strip_suffix("-tls").unwrap_or(secret) == own
+            let shared = ["", "demo-provider-tls", "postgresql-ca"];
+            secrets.all(|secret| match secret {
+                "providers" => ["auth-svc", "refresh-svc"].contains(&own),
+                _ if shared.contains(&secret) => true,
+                _ => secret.strip_suffix("-tls").unwrap_or(secret) == own,
             })
         }),
         unless |r| set(r, SYNC, "pod/volumes/0/secret/secretName", "auth-svc");
@@ -121,11 +125,11 @@ rules! {
 
     no_variable_comes_from_a_secret:
         |r| each(r.all_containers(), |c| {
-            let sources = list(c.spec, "/env").iter().chain(list(c.spec, "/envFrom"));
+            let mut sources = list(c.spec, "/env").iter().chain(list(c.spec, "/envFrom"));
             let is_secret = |one: &Value| {
                 one.pointer("/valueFrom/secretKeyRef").is_some() || one.get("secretRef").is_some()
             };
-            !sources.into_iter().any(is_secret)
+            !sources.any(is_secret)
         }),
         unless |r| {
             let source = json!({ "secretRef": { "name": "sync-svc" } });
@@ -151,10 +155,9 @@ rules! {
         unless |r| set(r, "ConfigMap/refresh-svc-policy", "/data/policy.toml", "");
 
     logs_are_json:
-        |r| each(r.containers(), |c| {
+        |r| each(serving(r), |c| {
             let variables = r.variables(c);
-            let format = variables.iter().find(|(name, _)| name == "LOG_FORMAT");
-            format.is_none_or(|(_, value)| value == "json")
+            variables.iter().any(|(name, value)| name == "LOG_FORMAT" && value == "json")
         }),
         unless |r| set(r, "ConfigMap/settings", "/data/LOG_FORMAT", "text");
 

@@ -40,8 +40,9 @@ rules! {
 
     a_start_may_take_a_minute:
         |r| each(deployed(r), |c| {
-            let of = |name: &str| c.spec["startupProbe"][name].as_u64().unwrap_or(60);
-            of("failureThreshold") * of("periodSeconds") >= 60
+            let probe = &c.spec["startupProbe"];
+            let of = |name: &str, default: u64| probe[name].as_u64().unwrap_or(default);
+            probe.is_null() || of("failureThreshold", 3) * of("periodSeconds", 10) >= 60
         }),
         unless |r| set(r, SYNC, "container/startupProbe/failureThreshold", 5);
 
@@ -211,12 +212,13 @@ fn probe_path<'a>(container: &Container<'a>, kind: &str) -> &'a str {
 }
 
 fn asks_own_port(container: &Container<'_>, probe: &Value) -> bool {
+    // Without a shell, no image has a command to ask with.
     let action = probe.get("httpGet").or_else(|| probe.get("tcpSocket"));
     let is = |action: &Value| {
         let ports = list(container.spec, "/ports");
         ports.iter().any(|port| port["name"] == action["port"])
     };
-    action.is_none_or(is)
+    probe.is_null() || action.is_some_and(is)
 }
 
 fn security<'a>(container: &Container<'a>) -> &'a Value {
