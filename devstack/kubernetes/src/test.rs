@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::session::Session;
 use crate::sign_in;
 use crate::stack::{Stack, explain};
-use cases::{CASES, Case, Expected};
+use cases::{Case, Expected};
 use load::Load;
 use people::People;
 use report::{Report, Row};
@@ -45,7 +45,7 @@ pub async fn run(
 ) -> anyhow::Result<i32> {
     let is_wanted =
         |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
-    let cases: Vec<&Case> = CASES.iter().filter(|case| is_wanted(case.name)).collect();
+    let cases: Vec<&Case> = cases::all().filter(|case| is_wanted(case.name)).collect();
     anyhow::ensure!(
         !cases.is_empty() || is_wanted(overlays::NAME) || is_wanted(edges::NAME),
         "no test has such a name"

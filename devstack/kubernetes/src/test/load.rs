@@ -125,7 +125,7 @@ impl Load {
             async move {
                 let Some(person) = person else {
                     record(&recorder, |all| {
-                        all.sign_ins.record(Err("too few people".to_owned()))
+                        all.sign_ins.record(Err("too few people".to_owned()));
                     });
                     return;
                 };

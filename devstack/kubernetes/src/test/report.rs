@@ -18,6 +18,8 @@ pub(super) struct Row {
     load: String,
     counts: Option<Counts>,
     expected: Expected,
+    /// Whether the change itself succeeded.
+    is_complete: bool,
     /// What went wrong, in words.
     problems: Vec<String>,
 }
@@ -25,6 +27,8 @@ pub(super) struct Row {
 /// What happened to the load.
 #[derive(Debug)]
 struct Counts {
+    /// Whether there were calls of both kinds.
+    has_both: bool,
     failed: usize,
     /// Requests that were sent again on another connection.
     repeated: usize,
@@ -43,6 +47,7 @@ impl Row {
             load,
             counts: None,
             expected: Expected::None,
+            is_complete: problems.is_empty(),
             problems,
         }
     }
@@ -69,6 +74,7 @@ impl Row {
             token_calls,
             ..
         } = outcomes;
+        let is_complete = change.is_none();
         let change = change.map(|error| format!("{error:#}"));
         let errors = [("sign-in", &sign_ins), ("token", &token_calls)];
         let errors = errors.into_iter().flat_map(|(kind, outcome)| {
@@ -79,8 +85,10 @@ impl Row {
             name: case.name,
             load: format!("{} sign-ins, {} calls", sign_ins.calls, token_calls.calls),
             expected: case.load,
+            is_complete,
             problems: change.into_iter().chain(errors).collect(),
             counts: Some(Counts {
+                has_both: sign_ins.calls > 0 && token_calls.calls > 0,
                 failed: sign_ins.failed + token_calls.failed,
                 repeated: sign_ins.repeated + token_calls.repeated,
                 lost,
@@ -91,14 +99,16 @@ impl Row {
     }
 
     fn is_green(&self) -> bool {
-        if self.expected == Expected::Fail {
-            return self.counts.as_ref().is_some_and(|counts| counts.failed > 0);
-        }
-        let counts = self.counts.iter();
-        let bad: usize = counts
-            .map(|counts| counts.failed + counts.lost + counts.doubled)
-            .sum();
-        bad == 0 && self.problems.is_empty()
+        let counts_are_green = self.counts.as_ref().is_none_or(|counts| {
+            let is_expected = match self.expected {
+                Expected::Fail => counts.failed > 0,
+                Expected::Succeed | Expected::None => {
+                    counts.failed + counts.lost + counts.doubled == 0
+                }
+            };
+            counts.has_both && is_expected
+        });
+        self.is_complete && counts_are_green
     }
 }
 
@@ -146,6 +156,7 @@ impl fmt::Display for Report {
             write!(f, "{:<44} {:<28}", row.name, row.load)?;
             if let Some(counts) = &row.counts {
                 let Counts {
+                    has_both: _,
                     failed,
                     repeated,
                     lost,

@@ -1,0 +1,98 @@
+# Functions for the commands of the tests.
+
+# Waits until the new pods serve and the old ones have ended: 15 s of SHUTDOWN_DELAY and the rest.
+rolled_out() {
+    local selector=app.kubernetes.io/part-of=latchkey
+    kubectl -n "$NAMESPACE" rollout status deployment -l $selector --timeout=10m
+    for _ in {1..90}; do
+        [ -n "$(kubectl -n "$NAMESPACE" get pods -l $selector \
+            -o jsonpath='{.items[*].metadata.deletionTimestamp}')" ] || return 0
+        sleep 1
+    done
+    echo 'pods do not end' >&2
+    return 1
+}
+# Checks that the roll-out of a service does not come to its end.
+stuck() {
+    if kubectl -n "$NAMESPACE" rollout status "deployment/$1" --timeout=20s; then
+        echo "$1 was rolled out" >&2
+        return 1
+    fi
+}
+secret() {
+    kubectl -n "$NAMESPACE" create secret generic "$@"
+}
+# Replaces a Secret by its directory.
+replace() {
+    secret "$1" --from-file="latchkey-secrets/base/$1" --dry-run=client -o yaml | kubectl apply -f -
+}
+# Replaces the Secret of a service, which reads it at its start.
+rotate() {
+    replace "$1"
+    kubectl -n "$NAMESPACE" rollout restart "deployment/$1"
+    rolled_out
+}
+# Prints a field of the pods of a service.
+pods() {
+    kubectl -n "$NAMESPACE" get pods -l "app.kubernetes.io/name=$1" -o jsonpath="{.items[*]$2}"
+}
+# Prints how often containers of the services were restarted.
+restarts() {
+    local counts
+    counts=$(kubectl -n "$NAMESPACE" get pods -l app.kubernetes.io/component=service \
+        -o jsonpath='{.items[*].status.containerStatuses[*].restartCount}')
+    echo $((${counts// /+}))
+}
+# Drops what pods send to a port of the servers, until `open`. The rule stands before those of
+# the network policies, which accept what they allow.
+close() {
+    trap 'open 5432; open 5672' EXIT
+    iptables -t mangle -I PREROUTING -d 10.99.0.1 -p tcp --dport "$1" -j DROP
+}
+open() {
+    iptables -t mangle -D PREROUTING -d 10.99.0.1 -p tcp --dport "$1" -j DROP 2>/dev/null || true
+}
+# Waits until the pods of a service, or of all, are ready (true) or not (false).
+ready() {
+    kubectl -n "$NAMESPACE" wait pod --for="condition=Ready=$1" --timeout=2m \
+        -l "app.kubernetes.io/component=service${2+,app.kubernetes.io/name=$2}"
+}
+# Waits until an event tells an operator what is wrong.
+told() {
+    for _ in {1..90}; do
+        case $(kubectl -n "$NAMESPACE" get events -o custom-columns=M:.message) in
+        *"$1"*) return 0 ;;
+        esac
+        sleep 1
+    done
+    echo "no event says $1" >&2
+    return 1
+}
+# Checks that each pod of a service shows the certificate of a file.
+shows() { # service, port, file
+    local address shown wanted
+    wanted=$(openssl x509 -noout -fingerprint -in "$3")
+    for address in $(pods "$1" .status.podIP); do
+        # The server ends the connection, because this client has no certificate.
+        shown=$(openssl s_client -connect "$address:$2" -servername "$1" -alpn h2 </dev/null 2>/dev/null |
+            openssl x509 -noout -fingerprint) || true
+        if [ "$shown" != "$wanted" ]; then
+            echo "$1 at $address does not show the renewed certificate" >&2
+            return 1
+        fi
+    done
+}
+# The new pods of refresh-svc look for PostgreSQL where nothing listens.
+elsewhere() { # more of the container
+    kubectl -n "$NAMESPACE" patch deployment refresh-svc --patch "
+spec:
+  template:
+    spec:
+      containers:
+        - name: refresh-svc
+          env:
+            - { name: DATABASE_URL_FILE, \$patch: delete }
+            - { name: DATABASE_URL, value: 'postgres://refresh_svc:none@10.99.0.1:5433/latchkey' }
+          ${1-}
+"
+}

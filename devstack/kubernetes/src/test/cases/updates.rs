@@ -1,0 +1,103 @@
+//! Changes of the deployment that an operator makes on purpose.
+
+use super::Case;
+
+pub(super) static UPDATES: [Case; 9] = [
+    Case::new(
+        "rolling update of auth-svc",
+        "
+kubectl -n $NAMESPACE rollout restart deployment/auth-svc
+rolled_out
+",
+    ),
+    Case::new(
+        "rolling update of sync-svc",
+        "
+kubectl -n $NAMESPACE rollout restart deployment/sync-svc
+rolled_out
+",
+    ),
+    Case::new(
+        "rolling update of refresh-svc",
+        "
+kubectl -n $NAMESPACE rollout restart deployment/refresh-svc
+rolled_out
+",
+    ),
+    Case::new(
+        "rolling update of all three",
+        "
+kubectl -n $NAMESPACE rollout restart deployment auth-svc sync-svc refresh-svc
+rolled_out
+",
+    ),
+    Case::new(
+        "changed setting: kubectl apply",
+        "
+echo RUST_LOG=warn >deploy/kubernetes/overlays/load/settings.env
+kubectl apply -k deploy/kubernetes/overlays/load
+rolled_out
+",
+    ),
+    Case::new(
+        "and back: kubectl rollout undo",
+        "
+kubectl -n $NAMESPACE rollout undo deployment auth-svc sync-svc refresh-svc
+rolled_out
+",
+    ),
+    // docs/runbook.md, Rotate the sealing key.
+    Case::new(
+        "rotated secrets: the sealing key",
+        "
+keys=latchkey-secrets/base
+pair=$(openssl genpkey -algorithm x25519)
+raw() {
+    openssl pkey \"$@\" -outform DER <<<\"$pair\" | tail -c 32 | base64 -w0 | tr '+/' '-_' | tr -d '='
+}
+id=k2
+former=$(cat $keys/refresh-svc/sealing-private-keys)
+private=$id:$(raw)
+printf '%s,%s' \"$former\" \"$private\" >$keys/refresh-svc/sealing-private-keys
+rotate refresh-svc
+printf '%s,%s' \"$private\" \"$former\" >$keys/refresh-svc/sealing-private-keys
+rotate refresh-svc
+printf '%s:%s' \"$id\" \"$(raw -pubout)\" >$keys/auth-svc/sealing-public-key
+rotate auth-svc
+",
+    ),
+    Case::new(
+        "renewed certificates",
+        "
+for service in auth-svc sync-svc refresh-svc; do
+    directory=latchkey-secrets/base/$service-tls
+    openssl x509 -in $directory/tls.crt -noout -ext subjectAltName,extendedKeyUsage |
+        sed -n 's/^ *\\(DNS:\\)/subjectAltName=\\1/p; s/^ *TLS Web Server.*/extendedKeyUsage=serverAuth/p;
+            s/^ *TLS Web Client.*/extendedKeyUsage=clientAuth/p' >$directory.extensions
+    openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out $directory/tls.key
+    openssl req -new -key $directory/tls.key -subj /CN=$service |
+        openssl x509 -req -CA latchkey-secrets/ca/ca.crt -CAkey latchkey-secrets/ca/ca.key -days 30 \\
+            -extfile $directory.extensions -out $directory/tls.crt
+    replace $service-tls
+done
+# The kubelet renews the files, and then the services read them.
+sleep 180
+shows sync-svc 50052 latchkey-secrets/base/sync-svc-tls/tls.crt
+shows refresh-svc 50051 latchkey-secrets/base/refresh-svc-tls/tls.crt
+",
+    ),
+    Case::new(
+        "kubectl drain: a budget keeps one pod",
+        "
+trap 'kubectl uncordon node1' EXIT
+for service in auth-svc sync-svc refresh-svc; do
+    if kubectl drain node1 --pod-selector=app.kubernetes.io/name=$service --timeout=40s; then
+        echo \"no pod of $service was kept\" >&2
+        exit 1
+    fi
+    kubectl uncordon node1
+    rolled_out
+done
+",
+    ),
+];
