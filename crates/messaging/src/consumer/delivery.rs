@@ -9,7 +9,7 @@ use lapin::Channel;
 use lapin::message::Delivery;
 use lapin::options::BasicAckOptions;
 use lapin::types::AMQPValue;
-use metrics::counter;
+use metrics::{Counter, counter};
 use time::format_description::well_known::Rfc3339;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -19,12 +19,30 @@ use super::received::Received;
 use super::setup::Consumer;
 use crate::broker::{BrokerError, confirmed, publish, reply};
 use crate::envelope::{self, ATTEMPTS, PARKED_AT, PARKED_REASON};
-use crate::topology::RetrySchedule;
+use crate::topology::{RetrySchedule, Subscription};
 
 /// A handler that takes longer is aborted, and the message is retried.
 const HANDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// The reason becomes a header, which must be short.
 const REASON_MAX_CHARS: usize = 500;
+/// Label of messages whose type the queue does not accept: senders choose it.
+const UNKNOWN: &str = "unknown";
+
+/// Creates the counters of parked messages before the first one. Prometheus sees no increase in a
+/// counter that begins with 1.
+pub(super) fn create_counters(subscription: Subscription) {
+    let accepted = subscription.routing_keys.iter().copied();
+    for event in accepted.chain([UNKNOWN]) {
+        messages(subscription, event.to_owned(), "refused").increment(0);
+    }
+}
+
+fn messages(subscription: Subscription, event: String, outcome: &'static str) -> Counter {
+    counter!(
+        "latchkey_messages_total",
+        "queue" => subscription.queue, "event" => event, "outcome" => outcome
+    )
+}
 
 pub(super) struct Task {
     pub(super) consumer: Consumer,
@@ -46,10 +64,9 @@ impl Task {
     pub(super) async fn run(self, delivery: Delivery) {
         let subscription = self.consumer.subscription;
         let read = Received::read(&delivery, subscription.routing_keys);
-        // A type that the queue does not accept is no label: senders choose it.
         let event = match &read {
             Ok(message) => message.event_type.clone(),
-            Err(_) => "unknown".to_owned(),
+            Err(_) => UNKNOWN.to_owned(),
         };
         let span = tracing::info_span!(
             "consume",
@@ -71,14 +88,14 @@ impl Task {
             let counted = match &outcome {
                 Outcome::Handled => "handled",
                 Outcome::Unavailable(_) => "deferred",
-                Outcome::Failed(HandleError::Retry(_)) => "failed",
-                Outcome::Failed(HandleError::Park(_)) => "refused",
+                Outcome::Failed(HandleError::Retry(_))
+                    if self.next_attempt(&delivery).is_some() =>
+                {
+                    "failed"
+                }
+                Outcome::Failed(_) => "refused",
             };
-            counter!(
-                "latchkey_messages_total",
-                "queue" => subscription.queue, "event" => event, "outcome" => counted
-            )
-            .increment(1);
+            messages(subscription, event, counted).increment(1);
             if let Err(error) = self.settle(&delivery, outcome).await {
                 tracing::warn!(%error, "message is delivered again");
                 self.broken.cancel();
@@ -151,10 +168,14 @@ impl Task {
             .await
     }
 
+    /// The pause before the next attempt; none after the last one.
+    fn next_attempt(&self, delivery: &Delivery) -> Option<Duration> {
+        self.consumer.retry_schedule.after(attempts(delivery))
+    }
+
     async fn retry(&self, delivery: &Delivery, reason: &str) -> Result<(), BrokerError> {
-        let attempts = envelope::attempts(&delivery.properties).saturating_add(1);
-        let retry_schedule = &self.consumer.retry_schedule;
-        let Some(delay) = retry_schedule.after(attempts) else {
+        let attempts = attempts(delivery);
+        let Some(delay) = self.next_attempt(delivery) else {
             return self
                 .park(delivery, &format!("{attempts} tries failed: {reason}"))
                 .await;
@@ -189,4 +210,9 @@ impl Task {
         let confirm = publish(&self.forwarding, "", queue, &delivery.data, properties).await?;
         confirmed(confirm).await
     }
+}
+
+/// Number of attempts with this one.
+fn attempts(delivery: &Delivery) -> u32 {
+    envelope::attempts(&delivery.properties).saturating_add(1)
 }
