@@ -2,9 +2,11 @@
 //! of the deployment under load. During each change people sign in and services ask for tokens;
 //! nothing may fail, get lost or be done twice.
 
+mod case;
 mod cases;
 mod edges;
 mod load;
+mod metrics_api;
 mod overlays;
 mod people;
 mod report;
@@ -15,12 +17,13 @@ use std::time::Duration;
 use devstack::polling::eventually;
 use devstack::walkthrough::account_of;
 use latchkey_servers::Progress;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::session::Session;
 use crate::sign_in;
 use crate::stack::{Stack, explain};
-use cases::{Case, Expected};
+use case::{Case, Expected};
 use load::Load;
 use people::People;
 use report::{Report, Row};
@@ -65,6 +68,8 @@ pub async fn run(
         progress(edges::NAME);
         report.add(edges::run(session, kubectl).await?, progress);
     }
+    let mut serving = JoinSet::new();
+    metrics_api::serve(stack, &mut serving).await?;
     let mut people = People::new(&stack.services)?;
     progress(&format!(
         "{CALLED} people sign in, whose tokens are asked for"

@@ -7,57 +7,11 @@ mod updates;
 use std::fs;
 
 use crate::deployment::Deployment;
+
+use super::case::Case;
 use faults::FAULTS;
 use red::RED;
 use updates::UPDATES;
-
-/// A change of the deployment.
-#[derive(Debug)]
-pub(super) struct Case {
-    /// Name in the table.
-    pub name: &'static str,
-    /// Commands, which end when the change is complete.
-    pub commands: &'static str,
-    /// What the load must show.
-    pub load: Expected,
-}
-
-/// What is expected of the calls during a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Expected {
-    /// All succeed.
-    Succeed,
-    /// Some fail: a test of the load itself.
-    Fail,
-    /// There is no load, because the change takes a server or a pod away.
-    None,
-}
-
-impl Case {
-    const fn new(name: &'static str, commands: &'static str) -> Self {
-        Self {
-            name,
-            commands,
-            load: Expected::Succeed,
-        }
-    }
-
-    const fn without_load(name: &'static str, commands: &'static str) -> Self {
-        Self {
-            name,
-            commands,
-            load: Expected::None,
-        }
-    }
-
-    const fn failing(name: &'static str, commands: &'static str) -> Self {
-        Self {
-            name,
-            commands,
-            load: Expected::Fail,
-        }
-    }
-}
 
 /// Functions for the commands.
 pub(super) const FUNCTIONS: &str = include_str!("cases/functions.sh");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use latchkey_servers::Progress;
 use sqlx::PgPool;
 
-use super::cases::{Case, Expected};
+use super::case::{Case, Expected};
 use super::load::Outcomes;
 use super::people::handle;
 

@@ -1,7 +1,7 @@
 //! Mistakes of an operator, during which the former pods serve, and faults of pods and servers,
 //! for which nothing else is restarted.
 
-use super::Case;
+use crate::test::case::Case;
 
 pub(super) static FAULTS: [Case; 11] = [
     Case::new(

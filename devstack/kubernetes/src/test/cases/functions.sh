@@ -96,3 +96,23 @@ spec:
           ${1-}
 "
 }
+# Prints the objects with which the API server finds the metrics that this program serves.
+metrics_api() {
+    cat <<'YAML'
+apiVersion: v1
+kind: Service
+metadata: { name: metrics, namespace: kube-system }
+spec: { type: ExternalName, externalName: localhost }
+---
+apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: { name: v1beta1.metrics.k8s.io }
+spec:
+  group: metrics.k8s.io
+  version: v1beta1
+  groupPriorityMinimum: 100
+  versionPriority: 100
+  insecureSkipTLSVerify: true
+  service: { namespace: kube-system, name: metrics, port: 9443 }
+YAML
+}

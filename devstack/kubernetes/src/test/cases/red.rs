@@ -1,6 +1,6 @@
 //! Mistakes that must make calls fail: tests of the load itself.
 
-use super::Case;
+use crate::test::case::Case;
 
 pub(super) static RED: [Case; 4] = [
     Case::failing(

@@ -1,8 +1,8 @@
 //! Changes of the deployment that an operator makes on purpose.
 
-use super::Case;
+use crate::test::case::Case;
 
-pub(super) static UPDATES: [Case; 9] = [
+pub(super) static UPDATES: [Case; 10] = [
     Case::new(
         "rolling update of auth-svc",
         "
@@ -98,6 +98,34 @@ for service in auth-svc sync-svc refresh-svc; do
     kubectl uncordon node1
     rolled_out
 done
+",
+    ),
+    // The manifests' autoscaler, which does not wait for five minutes before it removes a pod.
+    Case::new(
+        "autoscaling: four pods of auth-svc, and two",
+        "
+end() {
+    kubectl -n $NAMESPACE delete hpa auth-svc --ignore-not-found
+    metrics_api | kubectl delete -f - --ignore-not-found
+}
+trap end EXIT
+echo 10m >cpu
+metrics_api | kubectl apply -f -
+kubectl wait apiservice/v1beta1.metrics.k8s.io --for=condition=Available --timeout=1m
+kubectl -n $NAMESPACE apply -f deploy/kubernetes/base/auth-svc/autoscaler.yaml
+kubectl -n $NAMESPACE patch hpa auth-svc --patch '
+spec:
+  behavior:
+    scaleDown:
+      stabilizationWindowSeconds: 0
+      policies: [{ type: Pods, value: 1, periodSeconds: 15 }]
+'
+echo 200m >cpu
+kubectl -n $NAMESPACE wait deployment/auth-svc --for=jsonpath='{.status.readyReplicas}'=4 --timeout=2m
+echo 10m >cpu
+kubectl -n $NAMESPACE wait deployment/auth-svc --for=jsonpath='{.spec.replicas}'=2 --timeout=2m
+kubectl -n $NAMESPACE delete hpa auth-svc
+rolled_out
 ",
     ),
 ];
