@@ -14,11 +14,11 @@ use latchkey_proto::account::{
 use latchkey_proto::token::account_selector::Selector;
 use latchkey_proto::token::token_service_client::TokenServiceClient;
 use latchkey_proto::token::{AccountSelector, RevokeAccountRequest};
-use latchkey_service::grpc::ClientChannel;
+use latchkey_service::grpc::{AuthorizedChannel, ClientChannel};
 use latchkey_service::telemetry;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataValue;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Code, Request, Status};
 
 use crate::store::session::Session;
@@ -71,10 +71,10 @@ pub struct GrpcClients {
 }
 
 impl GrpcClients {
-    /// Reads `SYNC_GRPC_URL`, `TOKEN_GRPC_URL` and `GRPC_CLIENT_{CERT,KEY,CA}`.
+    /// Reads `SYNC_GRPC_URL`, `TOKEN_GRPC_URL` and `GRPC_CLIENT_{CERT,KEY,CA,TOKEN}`.
     ///
     /// # Errors
-    /// Returns the variables of URLs and certificates that are missing or invalid.
+    /// Returns the variables of URLs, certificates and the token that are missing or invalid.
     pub fn from_environment(environment: &Environment) -> Result<Self, ConfigErrors> {
         read_all! {
             let accounts = client_channel(environment, "SYNC_GRPC_URL", "https://sync-svc:50052");
@@ -83,7 +83,7 @@ impl GrpcClients {
         Ok(Self { accounts, tokens })
     }
 
-    /// Reloads renewed certificates until `stop` is cancelled.
+    /// Reads renewed certificates and tokens until `stop` is cancelled.
     pub async fn watch_files(&self, stop: CancellationToken) {
         let watch = |channel: &Option<ClientChannel>| {
             let channel = channel.clone();
@@ -102,7 +102,7 @@ impl GrpcClients {
         self.accounts.is_some() && self.tokens.is_some()
     }
 
-    fn accounts(&self) -> Result<AccountServiceClient<Channel>, GrpcClientError> {
+    fn accounts(&self) -> Result<AccountServiceClient<AuthorizedChannel>, GrpcClientError> {
         let channel = self
             .accounts
             .as_ref()

@@ -19,6 +19,16 @@ const ID: &str = "0199a000-0000-7000-8000-000000000001";
 const STRANGER: &str = "0199a000-0000-7000-8000-00000000000f";
 
 async fn app(certificates: &TestCertificates, sync: &str, tokens: &str) -> TestApp {
+    app_with_token(certificates, sync, tokens, Path::new("")).await
+}
+
+/// The same with the token of a service account in a file.
+async fn app_with_token(
+    certificates: &TestCertificates,
+    sync: &str,
+    tokens: &str,
+    token: &Path,
+) -> TestApp {
     let path = |path: &Path| path.to_str().unwrap().to_owned();
     TestApp::start_with(&[
         ("SYNC_GRPC_URL", sync),
@@ -29,6 +39,7 @@ async fn app(certificates: &TestCertificates, sync: &str, tokens: &str) -> TestA
         ),
         ("GRPC_CLIENT_KEY_FILE", &path(&certificates.client.key)),
         ("GRPC_CLIENT_CA_FILE", &path(&certificates.authority)),
+        ("GRPC_CLIENT_TOKEN_FILE", &path(token)),
     ])
     .await
 }
@@ -305,4 +316,30 @@ async fn renewed_certificates_are_used_without_a_restart() {
     };
     let outcome = tokio::time::timeout(Duration::from_secs(30), taken_up).await;
     assert!(outcome.is_ok(), "the renewed certificates were not used");
+}
+
+// R36
+#[tokio::test]
+async fn the_token_of_the_service_account_is_sent_and_read_again() {
+    let certificates = TestCertificates::create();
+    let fake = FakeState::default();
+    let services = FakeServices::start(&certificates, &fake).await;
+    let url = services.url();
+    let token = certificates.authority.with_file_name("token");
+    std::fs::write(&token, "first.to.ken\n").unwrap();
+    let app = app_with_token(&certificates, &url, &url, &token).await;
+    let (mut ada, _) = ada(&app).await;
+    assert_eq!(ada.get(LIST).await.status, 200);
+    let sent = || fake.authorization.lock().unwrap().clone();
+    assert_eq!(sent().as_deref(), Some("Bearer first.to.ken"));
+
+    std::fs::write(&token, "second.to.ken\n").unwrap();
+    let taken_up = async {
+        while sent().as_deref() != Some("Bearer second.to.ken") {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert_eq!(ada.get(LIST).await.status, 200);
+        }
+    };
+    let outcome = tokio::time::timeout(Duration::from_secs(30), taken_up).await;
+    assert!(outcome.is_ok(), "the new token was not used");
 }

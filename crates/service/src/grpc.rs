@@ -2,6 +2,7 @@
 //! change, the identity of the peer, the authorization of calls, and their errors.
 
 mod authorization;
+mod bearer_token;
 mod client_channel;
 mod error;
 mod incoming;
@@ -14,7 +15,8 @@ mod server_tls;
 pub use authorization::{
     AuthorizationLayer, AuthorizationService, Authorize, caller_not_allowed, caller_unknown,
 };
-pub use client_channel::ClientChannel;
+pub use bearer_token::BearerToken;
+pub use client_channel::{AuthorizedChannel, ClientChannel};
 pub use error::CallError;
 pub use incoming::{Connection, RejectedConnection, incoming};
 pub use pattern::{InvalidPattern, Pattern};

@@ -23,6 +23,8 @@ use tonic::{Request, Response, Status};
 pub struct FakeState {
     pub accounts: Arc<Mutex<Vec<Account>>>,
     changes: Arc<AtomicUsize>,
+    /// The header `authorization` of the last call that listed accounts.
+    pub authorization: Arc<Mutex<Option<String>>>,
 }
 
 impl FakeState {
@@ -103,8 +105,11 @@ impl AccountService for FakeState {
     /// Returns all accounts to every caller.
     async fn list_accounts(
         &self,
-        _: Request<ListAccountsRequest>,
+        asked: Request<ListAccountsRequest>,
     ) -> RpcResult<ListAccountsResponse> {
+        let authorization = asked.metadata().get("authorization");
+        *self.authorization.lock().unwrap() =
+            authorization.map(|value| value.to_str().unwrap().to_owned());
         Ok(Response::new(ListAccountsResponse {
             accounts: self.accounts.lock().unwrap().clone(),
             ..ListAccountsResponse::default()
