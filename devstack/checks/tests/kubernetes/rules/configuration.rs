@@ -7,8 +7,10 @@ use latchkey_checks::manifests::{Container, Rendering, list, text};
 use serde_json::{Value, json};
 
 use crate::facts::{Facts, with_facts};
-use crate::rule::{each, rules, serving};
+use crate::rule::{NOTHING, each, rules, serving};
 use crate::spoil::{at, copy, push, set, set_variable};
+
+use super::objects::namespace;
 
 const SYNC: &str = "Deployment/sync-svc";
 
@@ -40,8 +42,8 @@ rules! {
         }),
         unless |r| {
             set(r, "ConfigMap/sync-svc-policy", "/metadata/name", "policy")?;
-            let volume = policy_volume(r)?;
-            *volume = "policy".into();
+            let policy = volume(r, SYNC, "policy")?;
+            *policy.pointer_mut("/configMap/name")? = "policy".into();
             Some(())
         };
 
@@ -154,6 +156,29 @@ rules! {
         },
         unless |r| set(r, "ConfigMap/refresh-svc-policy", "/data/policy.toml", "");
 
+    auth_svc_sends_the_token_that_its_services_want:
+        |r| {
+            let services = r.containers().into_iter().filter(|c| wants_token(r, c));
+            let audiences: BTreeSet<_> =
+                services.map(|c| variable(r, &c, "CALLER_TOKEN_AUDIENCE")).collect();
+            each(r.containers(), |c| {
+                let file = variable(r, c, "GRPC_CLIENT_TOKEN_FILE");
+                let is_caller = !variable(r, c, "TOKEN_GRPC_URL").is_empty();
+                let projected = c.volume_of(&file).map_or(&NOTHING, |(volume, _)| volume);
+                let sources = list(projected, "/projected/sources").iter();
+                let sent: BTreeSet<_> = sources
+                    .map(|source| text(source, "/serviceAccountToken/audience").to_owned())
+                    .collect();
+                !is_caller || sent == audiences
+            })
+        },
+        unless |r| {
+            let token = volume(r, "Deployment/auth-svc", "caller-token")?;
+            let audience = "/projected/sources/0/serviceAccountToken/audience";
+            *token.pointer_mut(audience)? = "other".into();
+            Some(())
+        };
+
     logs_are_json:
         |r| each(serving(r), |c| {
             let variables = r.variables(c);
@@ -169,6 +194,21 @@ rules! {
         unless |r| {
             set(r, "ConfigMap/auth-svc-settings", "/data/PUBLIC_URL", "http://auth.example.com")
         };
+}
+
+/// The value of a variable of a container, or an empty text.
+fn variable(rendering: &Rendering, container: &Container<'_>, name: &str) -> String {
+    let variables = rendering.variables(container).into_iter();
+    let mut values = variables.filter(|(one, _)| one == name);
+    values.next().map(|(_, value)| value).unwrap_or_default()
+}
+
+/// Whether callers of a service cannot do without a token.
+fn wants_token(rendering: &Rendering, container: &Container<'_>) -> bool {
+    matches!(
+        variable(rendering, container, "CALLERS_BY").as_str(),
+        "token" | "both"
+    )
 }
 
 /// The `ConfigMaps` that the pods of a workload use.
@@ -191,12 +231,12 @@ fn maps_used(rendering: &Rendering, workload: &Value) -> BTreeSet<String> {
         .collect()
 }
 
-/// The place of the name of the policy in the pods of sync-svc.
-fn policy_volume(rendering: &mut Rendering) -> Option<&mut Value> {
-    let volumes = at(rendering, SYNC, "pod/volumes")?.as_array_mut()?;
-    let mut volumes = volumes.iter_mut();
-    let policy = volumes.find(|volume| text(volume, "/name") == "policy")?;
-    policy.pointer_mut("/configMap/name")
+/// A volume of the pods of a workload.
+fn volume<'a>(rendering: &'a mut Rendering, object: &str, name: &str) -> Option<&'a mut Value> {
+    let volumes = at(rendering, object, "pod/volumes")?.as_array_mut()?;
+    volumes
+        .iter_mut()
+        .find(|volume| text(volume, "/name") == name)
 }
 
 fn is_mounted(rendering: &Rendering, container: &Container<'_>, file: &str, facts: &Facts) -> bool {
@@ -283,11 +323,20 @@ fn is_served(rendering: &Rendering, address: &str) -> bool {
     })
 }
 
-/// Whether the policy of a service has a rule for auth-svc.
+/// Whether the policy of a service has a rule for auth-svc, by the name that it has there.
 fn pages_are_allowed(rendering: &Rendering, service: &str) -> bool {
     let start = format!("{service}-policy-");
     let mut maps = rendering.of_kind("ConfigMap");
     let policy = maps.find(|map| text(map, "/metadata/name").starts_with(&start));
+    let by_token = rendering.containers().iter().any(|container| {
+        text(container.spec, "/name") == service && wants_token(rendering, container)
+    });
+    let caller = if by_token {
+        format!("system:serviceaccount:{}:auth-svc", namespace(rendering))
+    } else {
+        "auth-svc".to_owned()
+    };
+    let caller = toml::Value::from(caller);
     // Its name has no hash if another rule is broken.
     policy.is_none_or(|policy| {
         let policy = text(policy, "/data/policy.toml").parse::<toml::Table>();
@@ -295,7 +344,7 @@ fn pages_are_allowed(rendering: &Rendering, service: &str) -> bool {
         let rules = policy.get("rule").and_then(toml::Value::as_array);
         rules.into_iter().flatten().any(|rule| {
             let callers = rule.get("callers").and_then(toml::Value::as_array);
-            callers.is_some_and(|callers| callers.contains(&"auth-svc".into()))
+            callers.is_some_and(|callers| callers.contains(&caller))
         })
     })
 }

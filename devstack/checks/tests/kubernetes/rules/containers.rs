@@ -130,20 +130,22 @@ rules! {
         }),
         unless |r| set(r, SYNC, "pod/serviceAccountName", "default");
 
-    a_token_is_projected_only_where_callers_may_use_tokens:
+    a_token_is_projected_only_where_callers_use_tokens:
         |r| each(r.containers(), |c| {
             let variables = r.variables(c);
-            let by = variables.iter().find(|(name, _)| name == "CALLERS_BY");
-            let uses_tokens = by.is_some_and(|(_, value)| value != "certificate");
+            let uses_tokens = variables.iter().any(|(name, value)| match name.as_str() {
+                "CALLERS_BY" => value != "certificate",
+                name => name == "GRPC_CLIENT_TOKEN_FILE",
+            });
             has_projected_token(c) == uses_tokens
         }),
         unless |r| {
             let source = json!({ "serviceAccountToken": { "path": "token" } });
             let projected = json!({ "defaultMode": 0o440, "sources": [source] });
             let volume = json!({ "name": "api", "projected": projected });
-            push(r, "Deployment/auth-svc", "pod/volumes", volume)?;
+            push(r, "Job/migrate", "pod/volumes", volume)?;
             let mount = json!({ "name": "api", "mountPath": "/api", "readOnly": true });
-            push(r, "Deployment/auth-svc", "container/volumeMounts", mount)
+            push(r, "Job/migrate", "container/volumeMounts", mount)
         };
 
     every_image_is_that_of_the_release:
