@@ -2,6 +2,7 @@
 //! others. A connection is made in the network namespace of a pod, because images have no shell.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -18,9 +19,15 @@ use super::report::Row;
 pub(super) const NAME: &str = "network policies";
 /// A connection that is not made in this many seconds is refused by a policy, which drops packets.
 const TIMEOUT: &str = "2";
+/// The network plugin learns of new pods within this time.
+const SETTLE: Duration = Duration::from_secs(5);
+/// Pods of another namespace.
+const NEIGHBOURS: &str = include_str!("neighbours.yaml");
+/// Their namespace.
+const THEIR_NAMESPACE: &str = "neighbours";
 
 /// Connections that must be possible: from, to, port.
-const OPEN: [(&str, &str, u16); 11] = [
+const OPEN: [(&str, &str, u16); 17] = [
     ("auth-svc", "sync-svc", 50052),
     ("auth-svc", "refresh-svc", 50051),
     ("auth-svc", "demo-provider", 8443),
@@ -32,10 +39,17 @@ const OPEN: [(&str, &str, u16); 11] = [
     ("refresh-svc", SERVERS, 5432),
     ("refresh-svc", SERVERS, 5672),
     ("auth-svc", "coredns", 53),
+    // The namespace has the labels `ingress` and `metrics`.
+    ("neighbour", "auth-svc", 8080),
+    ("neighbour", "auth-svc", 8083),
+    ("neighbour", "sync-svc", 8081),
+    ("neighbour", "refresh-svc", 8082),
+    ("caller", "refresh-svc", 50051),
+    ("caller", "sync-svc", 50052),
 ];
 
 /// Connections that must not be possible.
-const CLOSED: [(&str, &str, u16); 17] = [
+const CLOSED: [(&str, &str, u16); 21] = [
     ("auth-svc", "sync-svc", 8081),
     ("auth-svc", "refresh-svc", 8082),
     ("auth-svc", API, 443),
@@ -53,6 +67,11 @@ const CLOSED: [(&str, &str, u16); 17] = [
     ("coredns", "auth-svc", 8080),
     ("coredns", "refresh-svc", 50051),
     ("coredns", "sync-svc", 50052),
+    // The namespace has the label `caller`, the pod does not.
+    ("neighbour", "refresh-svc", 50051),
+    ("neighbour", "sync-svc", 50052),
+    ("caller", "demo-provider", 8443),
+    ("coredns", "auth-svc", 8083),
 ];
 
 /// PostgreSQL and RabbitMQ.
@@ -68,6 +87,11 @@ struct Pod {
 
 /// Tries every connection.
 pub(super) async fn run(session: &Session, kubectl: &Kubectl) -> anyhow::Result<Row> {
+    kubectl.run_with(&["apply", "-f", "-"], NEIGHBOURS).await?;
+    let ready = ["wait", "--for=condition=Ready", "pod", "--all"];
+    let theirs = ["--namespace", THEIR_NAMESPACE, "--timeout=60s"];
+    kubectl.run(&[ready.as_slice(), &theirs].concat()).await?;
+    tokio::time::sleep(SETTLE).await;
     let pods = pods(session, kubectl).await?;
     let mut problems = Vec::new();
     for (edges, wanted) in [(OPEN.as_slice(), true), (CLOSED.as_slice(), false)] {
@@ -90,6 +114,9 @@ pub(super) async fn run(session: &Session, kubectl: &Kubectl) -> anyhow::Result<
             }
         }
     }
+    kubectl
+        .run(&["delete", "namespace", THEIR_NAMESPACE, "--wait=false"])
+        .await?;
     let load = format!("{} open, {} closed", OPEN.len(), CLOSED.len());
     Ok(Row::without_load(NAME, load, problems))
 }
@@ -112,7 +139,7 @@ async fn connects(process: &str, address: &str, port: u16) -> anyhow::Result<boo
 async fn pods(session: &Session, kubectl: &Kubectl) -> anyhow::Result<BTreeMap<String, Pod>> {
     let processes = processes(session).await?;
     let mut pods = BTreeMap::new();
-    for namespace in [NAMESPACE, "kube-system"] {
+    for namespace in [NAMESPACE, "kube-system", THEIR_NAMESPACE] {
         let list = ["--namespace", namespace, "get", "pods"];
         let running = ["--field-selector=status.phase=Running"];
         let list = kubectl
