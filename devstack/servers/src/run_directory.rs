@@ -86,10 +86,19 @@ impl RunDirectory {
 impl Drop for RunDirectory {
     fn drop(&mut self) {
         if !self.keep.load(Ordering::Relaxed) {
-            let _ = fs::remove_dir_all(&self.path);
+            remove(&self.path);
             let _ = fs::remove_file(&self.lock_path);
         }
     }
+}
+
+/// Removes the directory of a run, and the one outside of it, which a killed child of the run may
+/// have left.
+fn remove(directory: &Path) {
+    if let Ok(external) = fs::read_link(directory.join(EXTERNAL_DIRECTORY)) {
+        let _ = fs::remove_dir_all(external);
+    }
+    let _ = fs::remove_dir_all(directory);
 }
 
 fn open_lock(path: &Path) -> Result<File, ServerError> {
@@ -115,11 +124,7 @@ fn remove_stale(parent: &Path) {
             .open(&lock_path)
             .is_ok_and(|file| file.try_lock().is_ok());
         if stale {
-            let directory = lock_path.with_extension("");
-            if let Ok(external) = fs::read_link(directory.join(EXTERNAL_DIRECTORY)) {
-                let _ = fs::remove_dir_all(external);
-            }
-            let _ = fs::remove_dir_all(directory);
+            remove(&lock_path.with_extension(""));
             let _ = fs::remove_file(&lock_path);
         }
     }
