@@ -25,6 +25,8 @@ pub(crate) struct Facts {
     pub(crate) metrics: BTreeSet<String>,
     /// Names of the queues.
     pub(crate) queues: BTreeSet<String>,
+    /// The anchors of the headings of `docs/runbook.md`.
+    pub(crate) runbook: BTreeSet<String>,
 }
 
 static FACTS: LazyLock<Result<Facts, String>> =
@@ -60,6 +62,7 @@ fn read() -> anyhow::Result<Facts> {
         picture: picture()?,
         metrics: metrics()?,
         queues: after(&names, "_QUEUE: &str = \""),
+        runbook: anchors(&std::fs::read_to_string(root().join("docs/runbook.md"))?),
     })
 }
 
@@ -77,6 +80,18 @@ fn after(text: &str, start: &str) -> BTreeSet<String> {
         .filter_map(|rest| rest.split(is_end).next())
         .map(str::to_owned)
         .collect()
+}
+
+/// The anchors of the headings of a document, as GitHub makes them.
+fn anchors(document: &str) -> BTreeSet<String> {
+    let headings = document.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let text = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = text.chars().map(|c| if c == ' ' { '-' } else { c });
+        kept.filter(|&c| c.is_alphanumeric() || matches!(c, '-' | '_'))
+            .collect::<String>()
+    };
+    headings.map(anchor).collect()
 }
 
 fn picture() -> anyhow::Result<BTreeSet<String>> {

@@ -41,6 +41,16 @@ rules! {
         }),
         unless |r| remove(r, RULES_OF_PROMETHEUS, "/spec/groups/0/rules/0/annotations/description");
 
+    the_runbook_has_a_section_for_every_alert:
+        |r| with_facts(|facts| each_alert(r, |alert| {
+            let anchor = text(alert, "/annotations/runbook").strip_prefix("docs/runbook.md#");
+            anchor.is_some_and(|anchor| facts.runbook.contains(anchor))
+        })),
+        unless |r| {
+            let place = "/spec/groups/0/rules/0/annotations/runbook";
+            set(r, RULES_OF_PROMETHEUS, place, "docs/runbook.md#latchkeyservicegone")
+        };
+
     no_two_alerts_have_one_name:
         |r| each_alert(r, |alert| {
             let same = alerts(r).filter(|other| other["alert"] == alert["alert"]);
