@@ -73,7 +73,7 @@ impl Server {
     /// Answers one request, and ends the connection.
     async fn respond(&self, acceptor: &TlsAcceptor, client: TcpStream) -> anyhow::Result<()> {
         let mut stream = acceptor.accept(client).await?;
-        let mut request = Vec::new();
+        let mut request: Vec<u8> = Vec::new();
         while !request.windows(4).any(|end| end == b"\r\n\r\n") {
             let read = stream.read_buf(&mut request).await?;
             anyhow::ensure!(read > 0 && request.len() < HEAD, "this is no request");
