@@ -77,26 +77,41 @@ pub async fn run(
     let accounts = connect(stack, &mut people).await?;
     for case in cases {
         progress(case.name);
-        if case.load == Expected::None {
-            let changed = change(stack, case.commands).await;
-            let problems = changed.err().map(|error| format!("{error:#}"));
-            let problems = problems.into_iter().collect();
-            report.add(
-                Row::without_load(case.name, String::new(), problems),
-                progress,
-            );
-            continue;
-        }
-        let load = Load::start(&stack.services, &accounts, &mut people).await?;
-        tokio::time::sleep(MARGIN).await;
-        let changed = change(stack, case.commands).await;
-        tokio::time::sleep(MARGIN).await;
-        let outcomes = load.stop().await;
-        let row = Row::count(case, outcomes, changed.err(), &stack.pool, SETTLE).await?;
+        let row = try_case(stack, case, &accounts, &mut people).await?;
+        let is_complete = row.is_complete();
         report.add(row, progress);
+        if !is_complete {
+            progress("  restoring the deployment");
+            let restored = change(stack, cases::RESTORE).await;
+            if let Err(error) = explain(restored, &stack.cluster, progress).await {
+                progress(&format!("  the other tests are left out: {error:#}"));
+                break;
+            }
+        }
     }
     let _ = write!(std::io::stdout(), "\n{report}");
     Ok(i32::from(!report.is_green()))
+}
+
+/// Makes a change, under load unless the case has none.
+async fn try_case(
+    stack: &Stack,
+    case: &Case,
+    accounts: &[Uuid],
+    people: &mut People,
+) -> anyhow::Result<Row> {
+    if case.load == Expected::None {
+        let changed = change(stack, case.commands).await;
+        let problems = changed.err().map(|error| format!("{error:#}"));
+        let problems = problems.into_iter().collect();
+        return Ok(Row::without_load(case.name, String::new(), problems));
+    }
+    let load = Load::start(&stack.services, accounts, people).await?;
+    tokio::time::sleep(MARGIN).await;
+    let changed = change(stack, case.commands).await;
+    tokio::time::sleep(MARGIN).await;
+    let outcomes = load.stop().await;
+    Row::count(case, outcomes, changed.err(), &stack.pool, SETTLE).await
 }
 
 /// Runs commands of a test.

@@ -22,6 +22,18 @@ kubectl apply -k deploy/kubernetes/overlays/load
 rolled_out
 ";
 
+/// Undoes what a change that has failed may have left.
+pub(super) const RESTORE: &str = "
+kubectl uncordon node1
+for directory in latchkey-secrets/base/*/; do
+    replace $(basename $directory)
+done
+echo RUST_LOG=info >deploy/kubernetes/overlays/load/settings.env
+kubectl -n $NAMESPACE set env deployment/refresh-svc DATABASE_URL-
+kubectl apply -k deploy/kubernetes/overlays/load
+rolled_out
+";
+
 /// The overlay of the tests: the overlay `dev` with two replicas, whose pods accept as many
 /// sign-ins as one machine sends.
 const OVERLAY: [(&str, &str); 2] = [

@@ -98,6 +98,11 @@ impl Row {
         })
     }
 
+    /// Returns `true` if the change itself succeeded.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
     fn is_green(&self) -> bool {
         let counts_are_green = self.counts.as_ref().is_none_or(|counts| {
             let is_expected = match self.expected {
