@@ -132,6 +132,18 @@ mod tests {
     }
 
     #[test]
+    fn the_runbook_says_what_an_operator_does_about_every_reason() {
+        let runbook = include_str!("../../docs/runbook.md");
+        for info in ALL {
+            let anchor = format!("<a id=\"{}\"></a>`{}`", info.name.to_lowercase(), info.name);
+            assert!(
+                runbook.contains(&anchor),
+                "docs/runbook.md must have {anchor}"
+            );
+        }
+    }
+
+    #[test]
     fn every_reason_has_a_code_that_there_is() {
         for info in ALL {
             assert!(CODES.contains(&(info.code, info.code())), "{}", info.name);
