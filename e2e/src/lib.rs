@@ -3,11 +3,14 @@
 pub mod packages;
 pub mod script;
 
+use std::collections::BTreeMap;
+use std::process::Command;
 use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use devstack::browser::Browser;
+use devstack::build::binary;
 use devstack::walkthrough::{self, Account, SignIn};
 use devstack::{Options, Stack};
 use latchkey_demo_provider::Decision;
@@ -101,4 +104,19 @@ pub async fn eventually<T>(
     ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
     devstack::polling::eventually(EVENT_TIMEOUT, what, ask).await
+}
+
+/// Runs `<program> keys generate` and returns the variables that it prints.
+///
+/// # Errors
+/// The command fails.
+pub fn generate_keys(program: &str) -> anyhow::Result<BTreeMap<String, String>> {
+    let output = Command::new(binary(program)?)
+        .args(["keys", "generate"])
+        .output()?;
+    anyhow::ensure!(output.status.success(), "{program} generates no keys");
+    let text = String::from_utf8(output.stdout)?;
+    let variables = text.lines().filter_map(|line| line.split_once('='));
+    let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Ok(owned.collect())
 }

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use anyhow::Context as _;
 use devstack::build::binary;
+use latchkey_e2e::generate_keys;
 use latchkey_servers::Certificates;
 
 /// Exit code for a wrong configuration (`EX_CONFIG`).
@@ -23,17 +24,18 @@ fn servers() -> Required {
 }
 
 fn auth_svc() -> anyhow::Result<Required> {
-    let (public, _) = sealing_keys()?;
-    let output = Command::new(binary("auth-svc")?)
-        .args(["keys", "generate"])
-        .output()?;
-    let signing = value(&String::from_utf8(output.stdout)?, "SESSION_SIGNING_KEYS=")?;
     let mut required = servers();
     required.extend([
         ("PUBLIC_URL", "https://auth.example.com".into()),
         ("FLOW_COOKIE_KEYS", format!("k1:{}", "A".repeat(43)).into()),
-        ("SESSION_SIGNING_KEYS", signing.into()),
-        ("SEALING_PUBLIC_KEY", public.into()),
+        (
+            "SESSION_SIGNING_KEYS",
+            generated("auth-svc", "SESSION_SIGNING_KEYS")?,
+        ),
+        (
+            "SEALING_PUBLIC_KEY",
+            generated("refresh-svc", "SEALING_PUBLIC_KEY")?,
+        ),
     ]);
     Ok(required)
 }
@@ -60,23 +62,11 @@ fn grpc(certificates: &Certificates) -> anyhow::Result<Required> {
     Ok(required)
 }
 
-/// The public and the private sealing key that `refresh-svc keys generate` prints.
-fn sealing_keys() -> anyhow::Result<(String, String)> {
-    let output = Command::new(binary("refresh-svc")?)
-        .args(["keys", "generate"])
-        .output()?;
-    let text = String::from_utf8(output.stdout)?;
-    Ok((
-        value(&text, "SEALING_PUBLIC_KEY=")?,
-        value(&text, "SEALING_PRIVATE_KEYS=")?,
-    ))
-}
-
-fn value(text: &str, name: &str) -> anyhow::Result<String> {
-    let found = text.lines().find_map(|line| line.strip_prefix(name));
-    found
-        .map(str::to_owned)
-        .with_context(|| format!("no {name} in {text}"))
+/// A key that a program generates.
+fn generated(program: &str, name: &str) -> anyhow::Result<OsString> {
+    let key = generate_keys(program)?.remove(name);
+    let key = key.with_context(|| format!("{program} prints no {name}"))?;
+    Ok(key.into())
 }
 
 fn start(service: &str, variables: &Required) -> anyhow::Result<Output> {
@@ -107,7 +97,10 @@ fn a_missing_variable_stops_the_start_with_one_line_that_names_it() -> anyhow::R
     let directory = tempfile::tempdir()?;
     let certificates = Certificates::create(directory.path())?;
     let mut refresh_svc = grpc(&certificates)?;
-    refresh_svc.insert("SEALING_PRIVATE_KEYS", sealing_keys()?.1.into());
+    refresh_svc.insert(
+        "SEALING_PRIVATE_KEYS",
+        generated("refresh-svc", "SEALING_PRIVATE_KEYS")?,
+    );
     for (service, required) in [
         ("auth-svc", auth_svc()?),
         ("sync-svc", grpc(&certificates)?),

@@ -1,6 +1,6 @@
 //! One of the three services as a child process.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::time::Duration;
 
@@ -108,6 +108,13 @@ impl Service {
     pub fn environment(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         let pairs = self.spec.environment.iter();
         pairs.map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+
+    /// Sets a variable for the next start.
+    pub fn set(&mut self, name: &str, value: impl Into<OsString>) {
+        let environment = &mut self.spec.environment;
+        environment.retain(|(known, _)| known != name);
+        environment.push((name.into(), value.into()));
     }
 
     /// Returns the path of its log.
