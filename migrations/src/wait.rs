@@ -45,7 +45,7 @@ impl NotReady {
         // undefined_table, insufficient_privilege
         let unreadable = error
             .as_database_error()
-            .and_then(|error| error.code())
+            .and_then(sqlx::error::DatabaseError::code)
             .is_some_and(|code| matches!(&*code, "42P01" | "42501"));
         if unreadable {
             Self::Unreadable
