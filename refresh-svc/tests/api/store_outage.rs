@@ -89,8 +89,8 @@ async fn a_lease_whose_holder_lost_the_answer_is_acquired_again_only_by_that_hol
     .execute(world.pool())
     .await
     .unwrap();
-    let of_another = there.ask_within(lost.id, Duration::from_secs(2)).await;
-    assert_eq!(refusal(of_another).reason, "STILL_REFRESHING");
+    let of_another = there.refusal_within(lost.id, Duration::from_secs(2)).await;
+    assert_eq!(of_another.reason, "STILL_REFRESHING");
     assert_eq!(here.get(lost.id).await.unwrap().version, 2);
     let stored = world.stored(&lost).await;
     assert_eq!((stored.lease_epoch, stored.lease_holder), (2, None));

@@ -113,6 +113,19 @@ impl Client {
         Ok(answer.into_inner().token.unwrap())
     }
 
+    /// How a call is refused that waits for `limit` in vain. A busy machine can deliver the answer
+    /// after the deadline; the call is then repeated.
+    pub async fn refusal_within(&self, account: impl ToString, limit: Duration) -> Refusal {
+        for _ in 0..5 {
+            let answer = self.ask_within(account.to_string(), limit).await;
+            // The code of tonic's client for its own deadline. The service has no such answer.
+            if !matches!(&answer, Err(status) if status.code() == Code::Cancelled) {
+                return refusal(answer);
+            }
+        }
+        panic!("no answer before the deadline");
+    }
+
     pub async fn refused(
         &self,
         account: impl ToString,
