@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::{Extensions, ServerHandle};
@@ -15,6 +16,14 @@ use rustls::ServerConfig;
 
 use crate::app::{App, Socket};
 use crate::{authorize, control, discovery, token};
+
+/// How long a client may take for a TLS handshake and for the head of a request. A busy machine
+/// delays both, and the usual 3 s and 5 s would end the connection.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long an idle connection stays open: longer than a client waits before it uses one again, so
+/// that no request meets the end of its connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(120);
 
 /// A running HTTP server. It stops when it is dropped.
 pub(crate) struct RunningServer {
@@ -58,6 +67,9 @@ impl RunningServer {
                     })
                     .on_connect(store_socket)
                     .workers(2)
+                    .keep_alive(KEEP_ALIVE)
+                    .tls_handshake_timeout(PATIENCE)
+                    .client_request_timeout(PATIENCE)
                     .disable_signals()
                     .shutdown_timeout(1);
                     let server = match tls {
