@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long an idle connection stays open: longer than a client waits before it uses one again, so
 /// that no request meets the end of its connection.
-const KEEP_ALIVE: Duration = Duration::from_secs(120);
+const KEEP_ALIVE: Duration = Duration::from_mins(2);
 
 /// A running HTTP server. It stops when it is dropped.
 pub(crate) struct RunningServer {
