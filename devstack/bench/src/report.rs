@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use latchkey_servers::Progress;
+use latchkey_servers::{Progress, print_message};
 
 use crate::comparison::{Comparison, Series};
 use crate::load::Measurement;
@@ -94,10 +94,6 @@ pub fn write_result(name: &str, text: &str, options: ReportOptions) -> anyhow::R
 /// Returns a [`Progress`] that prints the seconds since `begun` before each line.
 pub fn timed_progress(begun: Instant) -> Progress {
     Arc::new(move |line| print_message(&format!("· {:>3} s  {line}", begun.elapsed().as_secs())))
-}
-
-fn print_message(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn results() -> anyhow::Result<PathBuf> {

@@ -2,6 +2,7 @@
 
 pub mod browser;
 pub mod build;
+pub mod command;
 pub mod message_recorder;
 pub mod polling;
 pub mod providers;

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use devstack::command::carry_out;
 use devstack::servers::Servers;
 use devstack::test::{Cases, TestOptions};
-use latchkey_servers::Progress;
-use tokio::signal::unix::{SignalKind, signal};
+use latchkey_servers::{Progress, print_message};
 
 /// Latchkey on this machine, on private servers that end with the command.
 #[derive(Parser)]
@@ -65,19 +65,7 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let outcome = tokio::select! {
-        outcome = run(arguments) => outcome,
-        // Children end when their owners are dropped.
-        code = interrupted() => Ok(code),
-    };
-    match outcome {
-        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
-        Err(error) => {
-            print_message(&format!("cargo dev: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    carry_out("cargo dev", Box::pin(run(Arguments::parse()))).await
 }
 
 async fn run(Arguments { command, release }: Arguments) -> anyhow::Result<i32> {
@@ -151,11 +139,6 @@ fn flatten(path: &str, value: &serde_json::Value, lines: &mut Vec<String>) {
     }
 }
 
-/// Writes to the terminal, if it is still open.
-fn print_message(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
-
 /// Stops if a reader such as `head` closes the output.
 fn print_lines(lines: impl Iterator<Item = String>) {
     let mut out = std::io::stdout().lock();
@@ -165,19 +148,4 @@ fn print_lines(lines: impl Iterator<Item = String>) {
         }
     }
     let _ = out.flush();
-}
-
-/// Waits for SIGINT, SIGTERM or SIGHUP and returns the exit code of that signal.
-async fn interrupted() -> i32 {
-    let wait = async |kind: SignalKind| match signal(kind) {
-        Ok(mut stream) => {
-            stream.recv().await;
-        }
-        Err(_) => std::future::pending().await,
-    };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => 130,
-        () = wait(SignalKind::terminate()) => 143,
-        () = wait(SignalKind::hangup()) => 129,
-    }
 }

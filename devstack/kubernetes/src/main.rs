@@ -26,13 +26,12 @@ mod sign_in;
 mod stack;
 mod test;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use latchkey_servers::Progress;
-use tokio::signal::unix::{SignalKind, signal};
+use devstack::command::carry_out;
+use latchkey_servers::{Progress, print_message};
 
 use session::{Goal, Session};
 
@@ -71,18 +70,11 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let progress: Progress = Arc::new(|line| print_message(&format!("· {line}")));
-    let outcome = tokio::select! {
-        outcome = run(Arguments::parse(), &progress) => outcome,
-        // Children end when their owners are dropped.
-        code = interrupted() => Ok(code),
-    };
-    match outcome {
-        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
-        Err(error) => {
-            print_message(&format!("cargo dev kubernetes: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
+    carry_out(
+        "cargo dev kubernetes",
+        Box::pin(run(Arguments::parse(), &progress)),
+    )
+    .await
 }
 
 async fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<i32> {
@@ -93,25 +85,5 @@ async fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<i32> {
         Some(Command::Test { words }) => host::run(Goal::Test { words }, progress).await,
         None if arguments.once => host::run(Goal::Once, progress).await,
         None => host::run(Goal::Stay, progress).await,
-    }
-}
-
-/// Writes to the terminal, if it is still open.
-fn print_message(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
-
-/// Waits for SIGINT, SIGTERM or SIGHUP and returns the exit code of that signal.
-async fn interrupted() -> i32 {
-    let wait = async |kind: SignalKind| match signal(kind) {
-        Ok(mut stream) => {
-            stream.recv().await;
-        }
-        Err(_) => std::future::pending().await,
-    };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => 130,
-        () = wait(SignalKind::terminate()) => 143,
-        () = wait(SignalKind::hangup()) => 129,
     }
 }

@@ -43,19 +43,12 @@ impl Certificates {
     /// The files cannot be written.
     pub fn create(directory: &Path) -> Result<Self, ServerError> {
         fs::create_dir_all(directory).map_err(ServerError::file(directory))?;
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "Latchkey development authority");
-        let certificate = params.self_signed(&key)?;
+        let (authority, certificate) = new_authority("Latchkey development authority")?;
         let certificates = Self {
             directory: directory.to_owned(),
-            authority: Issuer::new(params, key),
+            authority,
         };
-        write(&certificates.authority_file(), &certificate.pem(), 0o644)?;
+        write(&certificates.authority_file(), &certificate, 0o644)?;
         Ok(certificates)
     }
 
@@ -142,6 +135,20 @@ impl Certificates {
         write(&files.key, &key.serialize_pem(), 0o600)?;
         Ok(files)
     }
+}
+
+/// Creates a certificate authority, and returns it with its certificate, PEM.
+///
+/// # Errors
+/// The random generator fails.
+pub fn new_authority(name: &str) -> Result<(Issuer<'static, KeyPair>, String), rcgen::Error> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.distinguished_name.push(DnType::CommonName, name);
+    let certificate = params.self_signed(&key)?.pem();
+    Ok((Issuer::new(params, key), certificate))
 }
 
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), ServerError> {

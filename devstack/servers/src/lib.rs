@@ -17,7 +17,9 @@ mod rabbitmq;
 mod registry_packages;
 mod run_directory;
 
-pub use certificates::{Certificates, KeyPairFiles};
+use std::io::Write as _;
+
+pub use certificates::{Certificates, KeyPairFiles, new_authority};
 pub use child::{Child, ChildSpec, OnCrash};
 pub use error::ServerError;
 pub use packages::{Package, ensure_installed};
@@ -30,6 +32,11 @@ pub use run_directory::{RunDirectory, target_directory};
 
 /// Prints one line about what is being done, for a person.
 pub type Progress = std::sync::Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Writes a line to standard error, if it is still open.
+pub fn print_message(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
 
 /// Returns a [`Progress`] that prints nothing.
 pub fn silent() -> Progress {

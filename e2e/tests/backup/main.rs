@@ -1,5 +1,6 @@
-//! The servers of a stack are lost, and its database is restored into empty ones: what goes on
-//! with the same keys, and what an operator is told without them.
+//! A database is restored from a backup after all servers of a stack were lost. With the same keys,
+//! sessions and tokens remain valid. Without the sealing key, the services report what is missing,
+//! and no grant is lost.
 
 mod restored;
 

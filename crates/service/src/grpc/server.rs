@@ -50,11 +50,12 @@ impl<A> std::fmt::Debug for GrpcServer<A> {
 /// When a server stops. In between, proxies and callers learn that the replica is not ready, and it
 /// serves as before.
 ///
-/// No GOAWAY (RFC 9113, section 6.8) is sent in between. A caller that is told to go connects again
-/// at once, and would reach this replica again until every proxy knows. Besides, Rust's HTTP/2
-/// client cancels calls that it was given but had not sent when the GOAWAY arrived, so each one that
-/// is not needed is a risk for callers that do not repeat such calls. At the stop, the GOAWAY comes
-/// in two steps: calls that were sent before the caller has noticed it are still answered.
+/// Between the two, the server sends no GOAWAY frame (RFC 9113, section 6.8), for two reasons. A
+/// caller that receives one opens a new connection at once, and that connection would reach this
+/// replica again until every proxy knows that it is not ready. And the HTTP/2 client of Rust cancels
+/// the calls that it has not sent yet when the frame arrives; a caller that does not repeat them
+/// fails. When the listener closes, the server sends GOAWAY frames in two steps, so that it still
+/// answers the calls that a caller sent before it received the last one.
 #[derive(Debug, Clone)]
 pub struct Stopping {
     /// The service was asked to stop: health says that it does not serve any more.

@@ -6,9 +6,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use latchkey_servers::new_authority;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
 
 use crate::addresses::{API_PORT, API_SERVICE_IP, NODE, NODE_IP};
@@ -49,15 +49,8 @@ impl Identities {
         let identities = Self {
             directory: directory.to_owned(),
         };
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "cluster");
-        identities.write("ca.crt", &params.self_signed(&key)?.pem())?;
-        let authority = Issuer::new(params, key);
+        let (authority, certificate) = new_authority("cluster")?;
+        identities.write("ca.crt", &certificate)?;
 
         for (name, group, user) in CLIENTS {
             identities.issue(&authority, name, group, user, &[], &[])?;
