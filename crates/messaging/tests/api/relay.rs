@@ -424,6 +424,8 @@ async fn a_broker_that_hangs_delays_events_and_loses_none() {
     let relay = relay(&database, &through(proxy.address()));
     let mut ids = commit_events(&database, 1).await;
     eventually("the relay runs", async || collector.has_all(&ids)).await;
+    // The confirm of the event comes later than the event itself.
+    eventually("its row goes", async || outbox_rows(&database).await == 0).await;
 
     proxy.set(Way::Hanging);
     ids.extend(commit_events(&database, 10).await);
