@@ -8,7 +8,8 @@ use tonic::Code;
 
 use crate::support::{Client, Refusal, World, eventually, refusal, slow};
 
-const DEADLINE: Duration = Duration::from_secs(5);
+/// For all that does not wait for the slow answer. A busy machine may need most of it.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A caller of another account is answered.
 async fn another_is_answered(world: &World, client: &Client, flavour: Flavour) {
@@ -40,7 +41,7 @@ async fn while_one_answer_takes_29_seconds_every_other_failure_is_answered_in_ti
     eventually(async || (world.demo.refreshes(Flavour::Google) == 1).then_some(())).await;
     let with_deadline = tokio::spawn({
         let (client, id) = (client.clone(), late.id);
-        async move { client.ask_within(id, DEADLINE).await }
+        async move { client.refusal_within(id, Duration::from_secs(5)).await }
     });
 
     let token = || Fault::on(Endpoint::Token);
@@ -79,7 +80,7 @@ async fn while_one_answer_takes_29_seconds_every_other_failure_is_answered_in_ti
         !without_deadline.is_finished(),
         "all of it took longer than 29 s"
     );
-    let refused = refusal(with_deadline.await.unwrap());
+    let refused = with_deadline.await.unwrap();
     assert_eq!(
         (refused.code, refused.reason.as_str()),
         (Code::DeadlineExceeded, "STILL_REFRESHING")
