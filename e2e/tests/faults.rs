@@ -44,7 +44,7 @@ fn a_sign_in_succeeds_while_the_broker_is_down_and_the_account_appears_once() ->
         let landing = browser.get(callback).await?;
         landing.redirect_target().context("the sign-in failed")?;
         assert!(
-            begun.elapsed() < Duration::from_secs(5),
+            begun.elapsed() < Duration::from_secs(20),
             "the broker delayed the sign-in by {:?}",
             begun.elapsed()
         );

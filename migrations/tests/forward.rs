@@ -4,10 +4,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
 
 use std::path::Path;
-use std::time::Duration;
 
 use latchkey_migrations::MIGRATOR;
-use latchkey_testkit::{Role, TestDatabase};
+use latchkey_testkit::{PATIENCE, Role, TestDatabase};
 use sqlx::postgres::PgListener;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
@@ -879,7 +878,7 @@ async fn a_change_that_is_notified_has_the_next_number_of_its_account() {
             ("latchkey_credential_change", format!("{ACCOUNT} {number}")),
             ("latchkey_credential", ACCOUNT.to_owned()),
         ] {
-            let received = tokio::time::timeout(Duration::from_secs(10), listener.recv());
+            let received = tokio::time::timeout(PATIENCE, listener.recv());
             let received = received.await.unwrap().unwrap();
             assert_eq!(
                 (received.channel(), received.payload()),

@@ -30,7 +30,7 @@ fn complete() -> BTreeMap<String, String> {
 }
 
 /// Runs the binary and returns its exit code, standard output and standard error. A
-/// process that keeps running is killed after ten seconds.
+/// process that keeps running is killed after a minute.
 fn run(arguments: &[&str], variables: &BTreeMap<String, String>) -> (i32, String, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_auth-svc"))
         .args(arguments)
@@ -40,7 +40,7 @@ fn run(arguments: &[&str], variables: &BTreeMap<String, String>) -> (i32, String
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    for _ in 0..200 {
+    for _ in 0..1200 {
         if child.try_wait().unwrap().is_some() {
             break;
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use latchkey_proto::account::{Account, Channel, ChannelKind, SyncStatus};
-use latchkey_testkit::TestCertificates;
+use latchkey_testkit::{PATIENCE, TestCertificates};
 
 use crate::support::grpc_services::{FakeServices, FakeState};
 use crate::support::{Browser, PUBLIC, Response, TestApp};
@@ -314,7 +314,7 @@ async fn renewed_certificates_are_used_without_a_restart() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    let outcome = tokio::time::timeout(Duration::from_secs(30), taken_up).await;
+    let outcome = tokio::time::timeout(PATIENCE, taken_up).await;
     assert!(outcome.is_ok(), "the renewed certificates were not used");
 }
 
@@ -340,6 +340,6 @@ async fn the_token_of_the_service_account_is_sent_and_read_again() {
             assert_eq!(ada.get(LIST).await.status, 200);
         }
     };
-    let outcome = tokio::time::timeout(Duration::from_secs(30), taken_up).await;
+    let outcome = tokio::time::timeout(PATIENCE, taken_up).await;
     assert!(outcome.is_ok(), "the new token was not used");
 }

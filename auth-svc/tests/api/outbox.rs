@@ -1,10 +1,8 @@
-use std::time::Duration;
-
 use base64::Engine as _;
 use latchkey_demo_provider::Decision;
 use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::topology::{self, SYNC_SVC_QUEUE};
-use latchkey_testkit::TestBroker;
+use latchkey_testkit::{TestBroker, eventually};
 
 use crate::support::{APP, RowCounts, TestApp};
 
@@ -63,13 +61,11 @@ async fn the_event_reaches_the_broker_once_and_leaves_the_outbox() {
     let app = TestApp::start_with(&[("AMQP_URL", broker.url())]).await;
     app.signed_in("ada").await;
     let mut taken = Vec::new();
-    for _ in 0..100 {
+    eventually("the event is published", async || {
         taken.extend(broker.take(SYNC_SVC_QUEUE, 10).await.unwrap_or_default());
-        if !taken.is_empty() && app.row_counts().await.events == 0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+        !taken.is_empty() && app.row_counts().await.events == 0
+    })
+    .await;
     assert_eq!(taken.len(), 1);
     assert_eq!(taken[0]["routing_key"], "user.authenticated.v1");
     assert_eq!(app.row_counts().await.events, 0);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use latchkey_client::{MutualTls, TokenClient, TokenClientBuilder};
 use latchkey_domain::{AccountId, Clock as _, ManualClock};
-use latchkey_testkit::TestCertificates;
+use latchkey_testkit::{TestCertificates, eventually};
 use time::OffsetDateTime;
 
 pub use fake_service::FakeService;
@@ -65,7 +65,7 @@ impl World {
             .address(address)
             .clock(Arc::clone(&self.clock) as _)
             .jitter_seed(7)
-            .within(Duration::from_secs(5))
+            .within(Duration::from_secs(10))
             .watches(0)
     }
 
@@ -112,13 +112,7 @@ impl World {
 
 /// Waits until a condition holds.
 pub async fn until(what: &str, holds: impl Fn() -> bool) {
-    for _ in 0..400 {
-        if holds() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("never came true: {what}");
+    eventually(what, async || holds()).await;
 }
 
 /// Long enough for a background task to have done what it must not do.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use latchkey_client::{TokenClient, TokenError};
 use latchkey_domain::AccountId;
 use latchkey_proto::token::AccountState;
+use latchkey_testkit::eventually;
 use tonic::{Code, Status};
 
 use crate::support::{World, short_wait, status, until};
@@ -19,13 +20,10 @@ async fn watching(world: &World) -> TokenClient {
 
 /// Waits until this version is cached; earlier versions are accepted meanwhile.
 async fn holds(client: &TokenClient, account: AccountId, version: i64) {
-    for _ in 0..400 {
-        if client.access_token(account).await.unwrap().version() == version {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("version {version} never came");
+    eventually(&format!("version {version}"), async || {
+        client.access_token(account).await.unwrap().version() == version
+    })
+    .await;
 }
 
 // R37

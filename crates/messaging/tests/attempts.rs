@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use latchkey_messaging::broker::BrokerConfig;
-use latchkey_testkit::TestBroker;
+use latchkey_testkit::{PATIENCE, TestBroker};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -37,7 +37,7 @@ async fn nothing_left(before: usize) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let outcome = tokio::time::timeout(Duration::from_secs(10), gone).await;
+    let outcome = tokio::time::timeout(PATIENCE, gone).await;
     assert!(
         outcome.is_ok(),
         "{} tasks and {} threads are left",

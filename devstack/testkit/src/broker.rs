@@ -7,6 +7,8 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::PATIENCE;
+
 /// State of a queue in the management API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueState {
@@ -186,7 +188,7 @@ impl TestBroker {
                 return Ok(names.len());
             }
             anyhow::ensure!(
-                begun.elapsed() < Duration::from_secs(15),
+                begun.elapsed() < PATIENCE,
                 "there is no connection to close"
             );
             tokio::time::sleep(Duration::from_millis(200)).await;

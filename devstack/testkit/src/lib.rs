@@ -4,6 +4,7 @@
 mod broker;
 mod certificates;
 mod database;
+mod eventually;
 mod publish;
 mod tcp_forwarder;
 
@@ -12,6 +13,7 @@ use std::sync::mpsc;
 pub use broker::{QueueState, TestBroker};
 pub use certificates::TestCertificates;
 pub use database::{Role, TestDatabase};
+pub use eventually::{PATIENCE, eventually};
 pub use latchkey_servers::KeyPairFiles;
 pub use publish::publish_confirmed;
 pub use tcp_forwarder::TcpForwarder;

@@ -19,7 +19,7 @@ async fn a_caller_at_its_limit_leaves_other_callers_theirs() {
     let (replica, client) = world.served().await;
     let other = world.certificates.authority().client("other").unwrap();
     let other = Client::of(replica.grpc, &world.certificates, &other);
-    world.listens().await;
+    world.replicas_listen(1).await;
     client.get(at_hand.id).await.unwrap();
     let (first, second) = (
         world.expired(Flavour::Google).await,

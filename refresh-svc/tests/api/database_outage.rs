@@ -7,13 +7,7 @@ use futures::future::join_all;
 use latchkey_demo_provider::Flavour;
 use tonic::Code;
 
-use crate::support::{Token, World, refusal, slow, within};
-
-/// On an idle machine all of this takes less than ten seconds; the limit allows for a
-/// busy one.
-async fn eventually<T>(check: impl AsyncFnMut() -> Option<T>) -> T {
-    within(Duration::from_mins(1), check).await
-}
+use crate::support::{Token, World, eventually, refusal, slow};
 
 /// Enough to use every connection that reads may use.
 const READERS: usize = 12;
@@ -137,7 +131,7 @@ async fn a_listener_without_heartbeats_reconnects() {
         .await;
     let (_replica, client) = world.served().await;
     client.get(account.id).await.unwrap();
-    world.listens().await;
+    world.replicas_listen(1).await;
     // Entries from before it listened are read again and trusted from now on.
     client.get(account.id).await.unwrap();
 

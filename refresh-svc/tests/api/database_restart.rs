@@ -14,17 +14,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use crate::support::{
-    Account, Client, PolicyFile, Process, Token, World, refusal, rule, slow, within,
+    Account, Client, PolicyFile, Process, Token, World, eventually, refusal, rule, slow,
 };
 
 /// Pause between two requests of one caller: the load stays below what the audit keeps
 /// during an outage of this length.
 const PACE: Duration = Duration::from_millis(10);
-
-/// The limit allows for a busy machine.
-async fn eventually<T>(check: impl AsyncFnMut() -> Option<T>) -> T {
-    within(Duration::from_mins(1), check).await
-}
 
 /// Counts of what callers were answered.
 #[derive(Default)]

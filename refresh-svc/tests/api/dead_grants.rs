@@ -46,7 +46,7 @@ async fn every_replica_answers_a_dead_grant_at_once() {
     let account = world
         .connect(Flavour::Google, "ada", Token::Expires(3000))
         .await;
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    world.replicas_listen(2).await;
     elsewhere.get(account.id).await.unwrap();
     world.demo.revoke("ada", None);
 

@@ -222,13 +222,13 @@ async fn a_slow_provider_times_out_and_the_lease_is_released() {
         .with("REFRESH_PROVIDER_DEADLINE", "300ms");
     let (_replica, client) = world.served().await;
     let account = world.expired(Flavour::Google).await;
-    world.demo.inject(fault().delayed_ms(5_000));
+    world.demo.inject(fault().delayed_ms(60_000));
 
     let begun = Instant::now();
     let refused = refusal(client.get(account.id).await);
 
     assert_eq!(refused.reason, "OUTCOME_UNKNOWN");
-    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert!(begun.elapsed() < Duration::from_secs(20));
     assert_eq!(world.stored(&account).await.lease_holder, None);
 }
 

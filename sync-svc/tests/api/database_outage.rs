@@ -5,9 +5,10 @@ use latchkey_domain::EventId;
 use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::parked;
 use latchkey_messaging::topology::SYNC_SVC_QUEUE;
+use latchkey_testkit::eventually;
 
 use crate::support::person::{Person, applied};
-use crate::support::service::{TestService, eventually};
+use crate::support::service::TestService;
 
 /// Forbids connections to the database and ends those of the service, or allows them
 /// again.

@@ -1,10 +1,11 @@
 use latchkey_domain::EventId;
 use latchkey_messaging::BrokerConfig;
 use latchkey_proto::events::UserAuthenticated;
+use latchkey_testkit::eventually;
 use sync_svc::commands::parked::{Command, parked, run};
 
 use crate::support::person::{Person, applied, channels, count, execute};
-use crate::support::service::{TestService, eventually};
+use crate::support::service::TestService;
 
 fn list() -> Command {
     Command::List {

@@ -4,11 +4,12 @@ use latchkey_proto::account::{
     FailureKind, GetAccountRequest, ListAccountsRequest, ListChannelsRequest, ReportSyncRequest,
     StartChannelSyncRequest, SyncStatus,
 };
+use latchkey_testkit::eventually;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::support::person::{Person, channels, execute};
-use crate::support::service::{TestService, eventually};
+use crate::support::service::TestService;
 
 fn reason(status: &Status) -> String {
     status.get_details_error_info().unwrap().reason
@@ -268,7 +269,7 @@ async fn accounts_are_listed_in_pages_of_their_workspace_alone() {
     let stranger = Person::new();
     stranger.applies(&service, stranger.sign_in(0)).await;
     let mut client = service.client().await;
-    crate::support::service::eventually("all are connected", async || {
+    latchkey_testkit::eventually("all are connected", async || {
         crate::support::person::count(&service, "SELECT count(*) FROM sync.connected_account").await
             == 6
     })

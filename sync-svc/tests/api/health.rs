@@ -2,10 +2,11 @@ use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::topology::MESSAGING_JOBS_QUEUE;
+use latchkey_testkit::eventually;
 use serde_json::Value;
 
 use crate::support::person::Person;
-use crate::support::service::{TestService, eventually};
+use crate::support::service::TestService;
 
 fn check<'a>(answer: &'a Value, name: &str) -> Vec<&'a Value> {
     let checks = answer["checks"].as_array().unwrap();

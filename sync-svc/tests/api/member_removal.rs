@@ -119,7 +119,7 @@ async fn a_removal_without_a_time_is_parked() {
     };
     service.publish(EventId::generate(), &event).await;
     let config = latchkey_messaging::BrokerConfig::parse(service.broker.url(), "test").unwrap();
-    crate::support::service::eventually("it is parked", async || {
+    latchkey_testkit::eventually("it is parked", async || {
         let parked = latchkey_messaging::parked::list(&config, SYNC_SVC_QUEUE, 10).await;
         parked.is_ok_and(|parked| parked.len() == 1)
     })

@@ -9,13 +9,14 @@ use latchkey_proto::account::{
     GetAccountRequest, ListAccountsRequest, ListChannelsRequest, ReportSyncRequest,
     StartChannelSyncRequest,
 };
+use latchkey_testkit::eventually;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
 use crate::support::person::{Person, channels};
-use crate::support::service::{TestService, eventually};
+use crate::support::service::TestService;
 
 /// An audit record: caller, method, account, workspace, outcome, reason.
 type Row = (

@@ -1,8 +1,8 @@
 //! The queues that sync-svc declares on an empty broker (R12, R26).
 
-use latchkey_testkit::TestBroker;
+use latchkey_testkit::{TestBroker, eventually};
 
-use crate::support::service::{TestService, eventually};
+use crate::support::service::TestService;
 
 /// Every queue is a replicated log of the broker: a further one needs a reason.
 const QUEUES: [&str; 10] = [

@@ -5,10 +5,11 @@ use latchkey_domain::EventId;
 use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::parked::OperatorQueue;
 use latchkey_messaging::topology::{RECENT_QUEUE, SYNC_SVC_QUEUE, UNROUTED_QUEUE};
+use latchkey_testkit::eventually;
 use sync_svc::commands::parked::{Command, run};
 
 use crate::support::person::{Person, applied, count, published};
-use crate::support::service::{TestService, eventually};
+use crate::support::service::TestService;
 
 const AUTHENTICATED: &str = "user.authenticated.v1";
 const CONNECTED: &str = "account.connected.v1";

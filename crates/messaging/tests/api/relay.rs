@@ -488,16 +488,18 @@ async fn a_commit_notifies_the_relay_before_it_would_poll() {
     let relay = relay(&database, broker.url());
     let first = commit_events(&database, 1).await;
     eventually("the relay runs", async || collector.has_all(&first)).await;
-    let mut slowest = std::time::Duration::ZERO;
+    // Without the notification each would wait for the poll, two seconds after the one before. A busy
+    // machine may delay some.
+    let mut fastest = std::time::Duration::MAX;
     for _ in 0..5 {
         let begun = std::time::Instant::now();
         let ids = commit_events(&database, 1).await;
         eventually("it arrives", async || collector.has_all(&ids)).await;
-        slowest = slowest.max(begun.elapsed());
+        fastest = fastest.min(begun.elapsed());
     }
     assert!(
-        slowest < std::time::Duration::from_millis(1_500),
-        "{slowest:?}"
+        fastest < std::time::Duration::from_millis(1_500),
+        "{fastest:?}"
     );
     relay.stop().await;
 }

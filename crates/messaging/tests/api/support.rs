@@ -12,21 +12,13 @@ use latchkey_messaging::outbox::{Message, Relay, Schema, enqueue};
 use latchkey_messaging::topology::{self, EVENTS_EXCHANGE, RetrySchedule};
 use latchkey_messaging::{BrokerConfig, TopologyMaintenance};
 use latchkey_proto::events::{AccountConnected, ChannelStatusChanged, UserAuthenticated};
+pub use latchkey_testkit::eventually;
 use latchkey_testkit::{TestBroker, TestDatabase};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub fn config(url: &str) -> BrokerConfig {
     BrokerConfig::parse(url, "test").unwrap()
-}
-
-/// Waits until a condition holds; fails after a limit.
-pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let limit = tokio::time::Instant::now() + Duration::from_secs(45);
-    while !holds().await {
-        assert!(tokio::time::Instant::now() < limit, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// A task that can be stopped and awaited.

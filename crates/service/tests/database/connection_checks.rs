@@ -23,7 +23,7 @@ async fn has_come_back(pool: &PgPool) {
 /// Writes successfully, at the latest after one write that timed out and so closed the connection:
 /// on a busy machine the proxy may begin to drop packets a little late.
 async fn is_served_again(pool: &PgPool) {
-    let limit = Duration::from_secs(5);
+    let limit = Duration::from_secs(20);
     if within(limit, write(pool)).await.is_err() {
         within(limit, write(pool)).await.unwrap();
     }

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use latchkey_config::Environment;
 use latchkey_service::database::{is_pooled_by_transaction, refuse_transaction_pooling};
-use latchkey_testkit::{Role, TestDatabase};
+use latchkey_testkit::{PATIENCE, Role, TestDatabase};
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
@@ -68,7 +68,7 @@ impl Pooler {
         };
         let options: PgConnectOptions = pooler.url(database).parse().unwrap();
         let options = options.extra_float_digits(None);
-        let limit = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+        let limit = tokio::time::Instant::now() + PATIENCE;
         while let Err(error) = options.connect().await {
             assert!(tokio::time::Instant::now() < limit, "{error}");
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;

@@ -11,7 +11,7 @@ use latchkey_proto::token::{
     GetAccessTokenRequest, RefreshAccessTokenRequest, RevokeAccountRequest, WatchAccountRequest,
     WatchAccountResponse,
 };
-use latchkey_testkit::TestCertificates;
+use latchkey_testkit::{PATIENCE, TestCertificates};
 use prost::Message as _;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status, Streaming};
@@ -36,7 +36,7 @@ pub fn asking(account: &(impl ToString + ?Sized)) -> GetAccessTokenRequest {
 
 /// The next item of a stream.
 pub async fn next(stream: &mut Streaming<WatchAccountResponse>) -> WatchAccountResponse {
-    tokio::time::timeout(Duration::from_secs(10), stream.message())
+    tokio::time::timeout(PATIENCE, stream.message())
         .await
         .expect("nothing came")
         .unwrap()

@@ -4,11 +4,12 @@ use latchkey_domain::EventId;
 use latchkey_proto::events::{
     Access, Connection, Identity, Intent, SealedGrant, UserAuthenticated,
 };
+use latchkey_testkit::eventually;
 use prost_types::Timestamp;
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use crate::support::service::{TestService, eventually};
+use crate::support::service::TestService;
 
 pub const MAIL: &str = "https://www.googleapis.com/auth/gmail.readonly";
 pub const CALENDAR: &str = "https://www.googleapis.com/auth/calendar.events";

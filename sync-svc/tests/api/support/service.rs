@@ -317,12 +317,3 @@ fn properties(id: EventId, event_type: &str) -> BasicProperties {
         .with_delivery_mode(2)
         .with_headers(headers)
 }
-
-/// Waits until a condition holds; panics after 45 seconds.
-pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let limit = tokio::time::Instant::now() + Duration::from_secs(45);
-    while !holds().await {
-        assert!(tokio::time::Instant::now() < limit, "never: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
