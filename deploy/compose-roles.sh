@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Creates the login roles of the three services together with the database. The group
-# roles, which hold the privileges, are created here or by the first migration.
+# Creates the login roles of the three services together with the database, and the group roles,
+# which hold the privileges that the migrations grant.
 set -euo pipefail
+
+psql --set=ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" \
+    --command='CREATE ROLE latchkey_operator NOLOGIN'
 
 login() { # name, group, file of the password
     psql --set=ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" \
