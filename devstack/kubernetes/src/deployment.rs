@@ -67,13 +67,15 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// Deploys the overlay and creates a workspace, command by command.
+    /// Deploys the overlay and creates a workspace, command by command. `start` replaces the
+    /// commands that apply the overlay.
     ///
     /// # Errors
     /// A command fails.
     pub async fn create(
         session: &Session,
         servers: &Servers,
+        start: Option<&str>,
         progress: &Progress,
     ) -> anyhow::Result<Self> {
         let blocks = readme::commands(SECTION)?;
@@ -90,7 +92,7 @@ impl Deployment {
         progress("creating the namespace and its Secrets");
         deployment.run(namespace).await?;
         progress("migrating the database, starting the services");
-        deployment.run(apply).await?;
+        deployment.run(start.unwrap_or(apply)).await?;
         progress("creating a workspace");
         // The other commands of the block are for a browser.
         let commands: Vec<&str> = workspace
@@ -159,9 +161,14 @@ impl Deployment {
         Ok(())
     }
 
+    /// Returns the directory of the overlays.
+    pub fn overlays(&self) -> PathBuf {
+        self.directory.join("deploy/kubernetes/overlays")
+    }
+
     /// Returns the directory of an overlay.
     pub fn overlay(&self, name: &str) -> PathBuf {
-        self.directory.join("deploy/kubernetes/overlays").join(name)
+        self.overlays().join(name)
     }
 
     /// Returns a directory of `make-secrets`, such as `client`.
@@ -193,7 +200,10 @@ pub async fn install_definitions(session: &Session, cluster: &Cluster) -> anyhow
 }
 
 /// Enters the networks of the two servers, as the README says.
-fn enter_site(file: &Path) -> anyhow::Result<()> {
+///
+/// # Errors
+/// The file cannot be read or written.
+pub fn enter_site(file: &Path) -> anyhow::Result<()> {
     let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
     let entered: Vec<String> = text
         .lines()

@@ -6,9 +6,10 @@ use tokio::task::JoinSet;
 
 use crate::cgroup::Cgroup;
 use crate::forward::Forward;
+use crate::previous::Previous;
 use crate::programs::Programs;
 use crate::session::{Goal, Session};
-use crate::{definitions, image, namespaces};
+use crate::{definitions, image, namespaces, previous, test};
 
 /// Programs of the system.
 const PACKAGES: [Package; 3] = [
@@ -17,11 +18,27 @@ const PACKAGES: [Package; 3] = [
     Package::RabbitMq,
 ];
 
-/// Runs a cluster for a goal and returns the exit code.
+/// What a person asks for.
+#[derive(Debug)]
+pub enum Wanted {
+    /// Sign in once, and run until Ctrl-C.
+    Stay,
+    /// Sign in once, and end.
+    Once,
+    /// Run the tests whose name contains one of the words, or all.
+    Test {
+        /// The words.
+        words: Vec<String>,
+        /// Commit or tag of the previous release.
+        previous: Option<String>,
+    },
+}
+
+/// Runs a cluster for what a person asks for and returns the exit code.
 ///
 /// # Errors
 /// Something is missing, or the cluster cannot be started.
-pub async fn run(goal: Goal, progress: &Progress) -> anyhow::Result<i32> {
+pub async fn run(wanted: &Wanted, progress: &Progress) -> anyhow::Result<i32> {
     anyhow::ensure!(
         nix::unistd::geteuid().is_root(),
         "a node needs namespaces and cgroups of its own: run this as root"
@@ -35,11 +52,31 @@ pub async fn run(goal: Goal, progress: &Progress) -> anyhow::Result<i32> {
     let path = directory.path().to_owned();
     progress("packing images");
     let images = path.join("images");
-    let (programs, images) = tokio::task::spawn_blocking(move || {
-        let packed = image::pack_all(&programs, &images);
+    let report = progress.clone();
+    let (programs, mut images) = tokio::task::spawn_blocking(move || {
+        let packed = image::pack_all(&programs, &images, &report);
         packed.map(|images| (programs, images))
     })
     .await??;
+    let goal = match wanted {
+        Wanted::Stay => Goal::Stay,
+        Wanted::Once => Goal::Once,
+        Wanted::Test { words, previous } => Goal::Test {
+            words: words.clone(),
+            previous: if test::needs_previous(words) {
+                previous::prepare(previous.as_deref(), &path, progress).await
+            } else {
+                Previous::Unneeded
+            },
+        },
+    };
+    if let Goal::Test {
+        previous: Previous::Built { images: more },
+        ..
+    } = &goal
+    {
+        images.extend_from_slice(more);
+    }
     let cgroup = Cgroup::create(&path)?;
     let session = Session {
         goal,

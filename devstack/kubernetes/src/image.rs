@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
+use latchkey_servers::Progress;
 use serde_json::json;
 
 use crate::digest::sha256;
@@ -19,14 +20,17 @@ use archive::Archive;
 pub const PAUSE: &str = "localhost/pause:1";
 /// Image of the cluster's name server, as `dns.yaml` says.
 const COREDNS: &str = "localhost/coredns:1";
-/// Images of Latchkey and their programs.
-const LATCHKEY: [(&str, &str); 5] = [
+/// The images of a release and their programs.
+pub const RELEASED: [(&str, &str); 4] = [
     ("auth-svc", "auth-svc"),
     ("sync-svc", "sync-svc"),
     ("refresh-svc", "refresh-svc"),
     ("migrate", "latchkey-migrate"),
-    ("demo-provider", "latchkey-demo-provider"),
 ];
+/// The image that only the overlay `dev` needs.
+const DEMO: (&str, &str) = ("demo-provider", "latchkey-demo-provider");
+/// An image of Latchkey is smaller than this number of bytes.
+const LIMIT: usize = 40_000_000;
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// An image with one program.
@@ -38,43 +42,108 @@ struct Image<'a> {
     entrypoint: &'a [&'a str],
 }
 
+/// A packed image.
+#[derive(PartialEq, Eq)]
+struct Packed {
+    /// The image in the format of `docker save`.
+    archive: Vec<u8>,
+    /// The id of the image: the digest of its configuration, which names that of its layer.
+    id: String,
+}
+
 /// Packs every image into a file of `directory` and returns the files.
 ///
 /// # Errors
-/// A program or a library cannot be read, or a file cannot be written.
-pub fn pack_all(programs: &Programs, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// A program or a library cannot be read, or a file cannot be written; or an image of Latchkey is
+/// too large or not reproducible.
+pub fn pack_all(
+    programs: &Programs,
+    directory: &Path,
+    progress: &Progress,
+) -> anyhow::Result<Vec<PathBuf>> {
     fs::create_dir_all(directory)?;
-    let release = release()?;
     let mut files = Vec::new();
-    let mut pack = |image: &Image<'_>| -> anyhow::Result<()> {
-        let file = directory.join(format!("{}.tar", image.name.replace(['/', ':'], "-")));
-        fs::write(&file, image.pack()?).with_context(|| file.display().to_string())?;
-        files.push(file);
-        Ok(())
-    };
-    pack(&Image {
-        name: PAUSE,
-        program: Path::new("/usr/bin/sleep"),
-        entrypoint: &["/usr/bin/sleep", "infinity"],
-    })?;
-    pack(&Image {
-        name: COREDNS,
-        program: &programs.directory("coredns")?.join("coredns"),
-        entrypoint: &["/coredns"],
-    })?;
-    for (name, program) in LATCHKEY {
-        pack(&Image {
-            name: &format!("docker.io/latchkey/{name}:{release}"),
-            program: &devstack::build::binary(program)?,
-            entrypoint: &[format!("/usr/local/bin/{program}").as_str()],
-        })?;
+    let coredns = programs.directory("coredns")?.join("coredns");
+    for image in [
+        Image {
+            name: PAUSE,
+            program: Path::new("/usr/bin/sleep"),
+            entrypoint: &["/usr/bin/sleep", "infinity"],
+        },
+        Image {
+            name: COREDNS,
+            program: &coredns,
+            entrypoint: &["/coredns"],
+        },
+    ] {
+        files.push(image.write(&image.pack()?, directory)?);
+    }
+    let release = release(&workspace())?;
+    for images in [RELEASED.as_slice(), &[DEMO]] {
+        let packed = pack(
+            images,
+            &release,
+            &devstack::build::binary,
+            directory,
+            progress,
+        )?;
+        files.extend(packed);
     }
     Ok(files)
 }
 
-/// Returns the tag of the images, which stands in `base/release`.
-fn release() -> anyhow::Result<String> {
-    let file = workspace().join("deploy/kubernetes/base/release/kustomization.yaml");
+/// Packs images of Latchkey with this tag, whose programs `find` finds, into files of `directory`.
+/// Checks that each is small and that it is the same when it is packed twice, and prints it.
+///
+/// # Errors
+/// See [`pack_all`].
+pub fn pack(
+    images: &[(&str, &str)],
+    tag: &str,
+    find: &impl Fn(&str) -> anyhow::Result<PathBuf>,
+    directory: &Path,
+    progress: &Progress,
+) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for (name, program) in images {
+        let name = format!("latchkey/{name}:{tag}");
+        let (reference, path) = (
+            format!("docker.io/{name}"),
+            format!("/usr/local/bin/{program}"),
+        );
+        let program = find(program)?;
+        let image = Image {
+            name: &reference,
+            program: &program,
+            entrypoint: &[&path],
+        };
+        let packed = image.pack()?;
+        anyhow::ensure!(
+            packed == image.pack()?,
+            "the image {name} is not reproducible: packed twice, it differs"
+        );
+        let size = packed.archive.len();
+        let megabytes = format!("{}.{} MB", size / 1_000_000, size / 100_000 % 10);
+        anyhow::ensure!(
+            size < LIMIT,
+            "the image {name} has {megabytes}, and at most {} are allowed",
+            LIMIT / 1_000_000
+        );
+        let id = &packed.id;
+        progress(&format!(
+            "  {name}: {megabytes}, packed twice as sha256:{id}"
+        ));
+        files.push(image.write(&packed, directory)?);
+    }
+    Ok(files)
+}
+
+/// Returns the tag of the images of a checkout, which stands in `base/release`.
+///
+/// # Errors
+/// The checkout has no such manifest.
+pub fn release(checkout: &Path) -> anyhow::Result<String> {
+    let file = checkout.join("deploy/kubernetes/base/release/kustomization.yaml");
     let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     text.split_once("newTag: &release ")
         .and_then(|(_, rest)| rest.split([' ', '}']).next())
@@ -83,8 +152,15 @@ fn release() -> anyhow::Result<String> {
 }
 
 impl Image<'_> {
-    /// Returns the image in the format of `docker save`, with one layer.
-    fn pack(&self) -> anyhow::Result<Vec<u8>> {
+    /// Writes the packed image into a file of `directory` and returns the file.
+    fn write(&self, packed: &Packed, directory: &Path) -> anyhow::Result<PathBuf> {
+        let file = directory.join(format!("{}.tar", self.name.replace(['/', ':'], "-")));
+        fs::write(&file, &packed.archive).with_context(|| file.display().to_string())?;
+        Ok(file)
+    }
+
+    /// Packs the image with one layer.
+    fn pack(&self) -> anyhow::Result<Packed> {
         let layer = self.layer()?;
         let digest = sha256(&layer);
         let config = json!({
@@ -94,7 +170,8 @@ impl Image<'_> {
             "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{digest}")]},
         });
         let config = serde_json::to_vec(&config)?;
-        let config_name = format!("{}.json", sha256(&config));
+        let id = sha256(&config);
+        let config_name = format!("{id}.json");
         let layer_name = format!("{digest}/layer.tar");
         let manifest = json!([
             {"Config": config_name, "RepoTags": [self.name], "Layers": [layer_name]}
@@ -103,7 +180,10 @@ impl Image<'_> {
         image.file(&config_name, 0o644, &config)?;
         image.file(&layer_name, 0o644, &layer)?;
         image.file("manifest.json", 0o644, &serde_json::to_vec(&manifest)?)?;
-        Ok(image.finish())
+        Ok(Packed {
+            archive: image.finish(),
+            id,
+        })
     }
 
     fn layer(&self) -> anyhow::Result<Vec<u8>> {
@@ -168,7 +248,24 @@ mod tests {
     }
 
     #[test]
+    fn an_image_of_forty_megabytes_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("program");
+        fs::copy("/usr/bin/sleep", &program).unwrap();
+        let find = |_: &str| Ok(program.clone());
+        let try_it = || {
+            let progress = latchkey_servers::silent();
+            pack(&[("a", "a")], "1", &find, directory.path(), &progress)
+        };
+        assert_eq!(try_it().unwrap().len(), 1);
+        let file = fs::File::options().append(true).open(&program).unwrap();
+        file.set_len(u64::try_from(LIMIT).unwrap()).unwrap();
+        let error = try_it().unwrap_err().to_string();
+        assert!(error.contains("at most 40 are allowed"), "{error}");
+    }
+
+    #[test]
     fn the_tag_is_the_version_of_the_workspace() {
-        assert_eq!(release().unwrap(), env!("CARGO_PKG_VERSION"));
+        assert_eq!(release(&workspace()).unwrap(), env!("CARGO_PKG_VERSION"));
     }
 }

@@ -18,8 +18,8 @@ use crate::{sign_in, test};
 /// The cluster or a service does not start, or a step of the sign-in fails.
 pub async fn run(session: &Session, progress: &Progress) -> anyhow::Result<i32> {
     let mut stack = Stack::start(session, progress).await?;
-    if let Goal::Test { words } = &session.goal {
-        return test::run(session, &stack, words, progress).await;
+    if let Goal::Test { words, previous } = &session.goal {
+        return test::run(session, &stack, words, previous, progress).await;
     }
     progress("one sign-in with the demo provider");
     let signed_in = sign_in::run(&stack.services, &stack.pool, progress).await;

@@ -18,6 +18,7 @@ mod image;
 mod inside;
 mod kubectl;
 mod namespaces;
+mod previous;
 mod programs;
 mod readme;
 mod services;
@@ -33,7 +34,8 @@ use clap::{Parser, Subcommand};
 use devstack::command::carry_out;
 use latchkey_servers::{Progress, print_message};
 
-use session::{Goal, Session};
+use host::Wanted;
+use session::Session;
 
 /// Latchkey on a Kubernetes of one node, which ends with the command and leaves nothing behind.
 #[derive(Debug, Parser)]
@@ -58,6 +60,10 @@ enum Command {
     Test {
         /// Only the tests whose name contains one of these words.
         words: Vec<String>,
+        /// The previous release for the tests of an upgrade: a commit or a tag. By default it is the
+        /// latest tag before this commit.
+        #[arg(long, value_name = "COMMIT")]
+        previous: Option<String>,
     },
     /// Run in the namespaces of a cluster.
     #[command(hide = true)]
@@ -82,8 +88,10 @@ async fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<i32> {
         Some(Command::Inside { session }) => {
             inside::run(&Session::parse(&session)?, progress).await
         }
-        Some(Command::Test { words }) => host::run(Goal::Test { words }, progress).await,
-        None if arguments.once => host::run(Goal::Once, progress).await,
-        None => host::run(Goal::Stay, progress).await,
+        Some(Command::Test { words, previous }) => {
+            host::run(&Wanted::Test { words, previous }, progress).await
+        }
+        None if arguments.once => host::run(&Wanted::Once, progress).await,
+        None => host::run(&Wanted::Stay, progress).await,
     }
 }

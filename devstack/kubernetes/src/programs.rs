@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
 use crate::digest::sha256;
+use crate::namespaces::ensure_visible;
 
 /// The modules, each with a `go.mod` that names the programs (`tool`).
 const MODULES: [&str; 5] = [
@@ -39,10 +40,17 @@ impl Programs {
     /// Builds what is not built yet.
     ///
     /// # Errors
-    /// Go is missing or too old, or a module does not build.
+    /// Go is missing or too old, a module does not build, or a cluster would not see Go's modules or
+    /// the programs.
     pub async fn build(progress: &Progress) -> anyhow::Result<Self> {
         let go = go_version().await?;
         let cache = cache()?;
+        ensure_visible(&cache, "set XDG_CACHE_HOME to a directory elsewhere")?;
+        let modules = run_go(&["env", "GOMODCACHE"]).await?;
+        ensure_visible(
+            Path::new(&modules),
+            "set GOMODCACHE to a directory elsewhere",
+        )?;
         let mut directories = BTreeMap::new();
         for module in MODULES {
             let directory = build(module, &go, &cache, progress).await?;
@@ -93,15 +101,20 @@ fn cache() -> anyhow::Result<PathBuf> {
 /// Returns what `go version` prints.
 async fn go_version() -> anyhow::Result<String> {
     let install = format!("Go 1.{GO} or newer is not installed: see https://go.dev/doc/install");
-    let output = Command::new("go").arg("version").output().await;
-    let output = output.ok().with_context(|| install.clone())?;
-    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let text = run_go(&["version"]).await.ok();
+    let text = text.with_context(|| install.clone())?;
     let minor: Option<u32> = text.split_once("go1.").and_then(|(_, rest)| {
         let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
         digits?.parse().ok()
     });
     anyhow::ensure!(minor.is_some_and(|minor| minor >= GO), "{install} ({text})");
     Ok(text)
+}
+
+/// Runs a command of Go and returns its output without the end of the line.
+async fn run_go(arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new("go").args(arguments).output().await?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// Returns the directory of a module's programs, which are built if it does not exist.

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::forward::Forward;
+use crate::previous::Previous;
 use crate::programs::Programs;
 
 /// What is done with the cluster.
@@ -19,6 +20,8 @@ pub enum Goal {
     Test {
         /// The words.
         words: Vec<String>,
+        /// The previous release.
+        previous: Previous,
     },
 }
 
@@ -67,8 +70,13 @@ impl Session {
 
     /// Returns the copy of `deploy/kubernetes` in which the site is entered.
     pub fn site(&self) -> PathBuf {
-        self.directory.join("site")
+        site(&self.directory)
     }
+}
+
+/// Returns [`Session::site`] of the run with this directory.
+pub fn site(run: &Path) -> PathBuf {
+    run.join("site")
 }
 
 /// Returns the root directory of the workspace.

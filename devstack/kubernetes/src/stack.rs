@@ -10,6 +10,7 @@ use crate::deployment::{Deployment, Servers, install_definitions};
 use crate::failure;
 use crate::services::Services;
 use crate::session::Session;
+use crate::test;
 
 /// Everything that runs in the namespaces.
 #[derive(Debug)]
@@ -43,7 +44,8 @@ impl Stack {
         progress("installing the definitions of custom resources");
         install_definitions(session, &cluster).await?;
         let begun = Instant::now();
-        let deployment = Deployment::create(session, &servers, progress).await;
+        let start = test::start_commands(&session.goal);
+        let deployment = Deployment::create(session, &servers, start, progress).await;
         let deployment = explain(deployment, &cluster, progress).await?;
         let seconds = begun.elapsed().as_secs_f32();
         progress(&format!("Latchkey is ready after {seconds:.1} s"));

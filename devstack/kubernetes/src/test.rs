@@ -1,6 +1,6 @@
 //! `cargo dev kubernetes test`: what the server accepts, what the network policies allow, and changes
 //! of the deployment under load. During each change people sign in and services ask for tokens;
-//! nothing may fail, get lost or be done twice.
+//! nothing may fail, get lost or be done twice. An error of a test is its result: the others still run.
 
 mod case;
 mod cases;
@@ -11,7 +11,7 @@ mod overlays;
 mod people;
 mod report;
 
-use std::io::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use devstack::polling::eventually;
@@ -20,7 +20,8 @@ use latchkey_servers::Progress;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::session::Session;
+use crate::previous::Previous;
+use crate::session::{Goal, Session};
 use crate::sign_in;
 use crate::stack::{Stack, explain};
 use case::{Case, Expected};
@@ -34,84 +35,213 @@ const MARGIN: Duration = Duration::from_secs(5);
 const SETTLE: Duration = Duration::from_mins(1);
 /// People whose tokens are asked for.
 const CALLED: usize = 20;
+/// Attempts of one of them to sign in, because the demo provider may have just been started.
+const ATTEMPTS: usize = 5;
+/// After as many failed attempts to restore the deployment the other tests are left out.
+const RESTORATIONS: usize = 2;
 
-/// Runs the tests whose name contains one of the words, or all, and prints a table. Returns the
-/// exit code, which is 0 only if every test succeeded.
+/// Returns `true` if a test needs the previous release.
+pub fn needs_previous(words: &[String]) -> bool {
+    cases::UPGRADES
+        .iter()
+        .any(|case| is_wanted(case.name, words))
+}
+
+/// Returns the commands that start the previous release instead of this one, if a test needs it.
+pub fn start_commands(goal: &Goal) -> Option<&'static str> {
+    match goal {
+        Goal::Test {
+            previous: Previous::Built { .. },
+            ..
+        } => Some(cases::START_PREVIOUS),
+        _ => None,
+    }
+}
+
+/// Writes the overlay of the tests into a directory of overlays.
 ///
 /// # Errors
-/// The deployment does not become ready for the tests.
+/// A file cannot be written.
+pub fn write_overlay(overlays: &Path) -> anyhow::Result<()> {
+    cases::write_overlay(overlays)
+}
+
+fn is_wanted(name: &str, words: &[String]) -> bool {
+    words.is_empty() || words.iter().any(|word| name.contains(word.as_str()))
+}
+
+/// Runs the tests whose name contains one of the words, or all. Prints each result, and a table.
+/// Returns the exit code, which is 0 only if every test succeeded.
+///
+/// # Errors
+/// No test has such a name.
 pub async fn run(
     session: &Session,
     stack: &Stack,
     words: &[String],
+    previous: &Previous,
     progress: &Progress,
 ) -> anyhow::Result<i32> {
-    let is_wanted =
-        |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word.as_str()));
-    let cases: Vec<&Case> = cases::all().filter(|case| is_wanted(case.name)).collect();
+    let wanted = |case: &&Case| is_wanted(case.name, words);
+    let upgrades: Vec<&Case> = cases::UPGRADES.iter().filter(wanted).collect();
+    let cases: Vec<&Case> = cases::all().filter(wanted).collect();
+    let has_edges = is_wanted(edges::NAME, words);
+    let has_overlays = is_wanted(overlays::NAME, words);
     anyhow::ensure!(
-        !cases.is_empty() || is_wanted(overlays::NAME) || is_wanted(edges::NAME),
+        has_overlays || has_edges || !upgrades.is_empty() || !cases.is_empty(),
         "no test has such a name"
     );
 
     let kubectl = &stack.cluster.kubectl;
     let mut report = Report::default();
-    if is_wanted(overlays::NAME) {
+    if has_overlays {
         progress(overlays::NAME);
-        report.add(overlays::run(kubectl, &stack.deployment).await?, progress);
+        let row = overlays::run(kubectl, &stack.deployment).await;
+        report.add(row_of(overlays::NAME, row), progress);
     }
-    progress("two replicas of each service, without a rate limit");
-    cases::prepare(&stack.deployment)?;
-    let prepared = change(stack, cases::APPLY).await;
-    explain(prepared, &stack.cluster, progress).await?;
-    if is_wanted(edges::NAME) {
+    let prepared = match prepare(stack, previous, progress).await {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            let error = error.context("the deployment could not be prepared");
+            let edges = has_edges.then_some(edges::NAME);
+            let others = upgrades.iter().chain(&cases).map(|case| case.name);
+            for name in edges.into_iter().chain(others) {
+                report.add(Row::failed(name, &error), progress);
+            }
+            return Ok(1);
+        }
+    };
+    let mut runner = Runner {
+        stack,
+        prepared: &prepared,
+        progress,
+        is_broken: false,
+        failed_restorations: 0,
+    };
+    for case in upgrades {
+        progress(case.name);
+        let row = match previous {
+            Previous::Built { .. } => runner.run(case).await,
+            Previous::Failed(why) => Row::failed(case.name, &anyhow::Error::msg(why.clone())),
+            Previous::Missing | Previous::Unneeded => {
+                Row::left_out(case.name, "no previous release")
+            }
+        };
+        report.add(row, progress);
+    }
+    if matches!(previous, Previous::Built { .. }) {
+        progress("this release");
+        runner.is_broken |= change(stack, cases::APPLY).await.is_err();
+    }
+    if has_edges {
         progress(edges::NAME);
-        report.add(edges::run(session, kubectl).await?, progress);
+        let row = edges::run(session, kubectl).await;
+        report.add(row_of(edges::NAME, row), progress);
     }
-    let mut serving = JoinSet::new();
-    metrics_api::serve(stack, &mut serving).await?;
-    let mut people = People::new(&stack.services)?;
-    progress(&format!(
-        "{CALLED} people sign in, whose tokens are asked for"
-    ));
-    let accounts = connect(stack, &mut people).await?;
     for case in cases {
         progress(case.name);
-        let row = try_case(stack, case, &accounts, &mut people).await?;
-        let is_complete = row.is_complete();
+        let row = runner.run(case).await;
         report.add(row, progress);
-        if !is_complete {
-            progress("  restoring the deployment");
-            let restored = change(stack, cases::RESTORE).await;
-            if let Err(error) = explain(restored, &stack.cluster, progress).await {
-                progress(&format!("  the other tests are left out: {error:#}"));
-                break;
-            }
-        }
     }
-    let _ = write!(std::io::stdout(), "\n{report}");
     Ok(i32::from(!report.is_green()))
 }
 
-/// Makes a change, under load unless the case has none.
-async fn try_case(
+/// Returns the row of a test; an error is its result.
+fn row_of(name: &'static str, row: anyhow::Result<Row>) -> Row {
+    row.unwrap_or_else(|error| Row::failed(name, &error))
+}
+
+/// What the changes of the deployment need.
+struct Prepared {
+    accounts: Vec<Uuid>,
+    people: People,
+    _serving: JoinSet<()>,
+}
+
+/// Applies the overlay of the tests, serves metrics, and signs in the people whose tokens are asked
+/// for.
+async fn prepare(
     stack: &Stack,
-    case: &Case,
-    accounts: &[Uuid],
-    people: &mut People,
-) -> anyhow::Result<Row> {
-    if case.load == Expected::None {
-        let changed = change(stack, case.commands).await;
-        let problems = changed.err().map(|error| format!("{error:#}"));
-        let problems = problems.into_iter().collect();
-        return Ok(Row::without_load(case.name, String::new(), problems));
+    previous: &Previous,
+    progress: &Progress,
+) -> anyhow::Result<Prepared> {
+    progress("two replicas of each service, without a rate limit");
+    write_overlay(&stack.deployment.overlays())?;
+    let apply = match previous {
+        Previous::Built { .. } => cases::APPLY_PREVIOUS,
+        _ => cases::APPLY,
+    };
+    let applied = change(stack, apply).await;
+    explain(applied, &stack.cluster, progress).await?;
+    let mut serving = JoinSet::new();
+    metrics_api::serve(stack, &mut serving).await?;
+    let people = People::new(&stack.services)?;
+    progress(&format!(
+        "{CALLED} people sign in, whose tokens are asked for"
+    ));
+    Ok(Prepared {
+        accounts: connect(stack, &people).await?,
+        people,
+        _serving: serving,
+    })
+}
+
+/// Runs tests one after the other, and restores the deployment after one that has failed.
+struct Runner<'a> {
+    stack: &'a Stack,
+    prepared: &'a Prepared,
+    progress: &'a Progress,
+    is_broken: bool,
+    failed_restorations: usize,
+}
+
+impl Runner<'_> {
+    async fn run(&mut self, case: &Case) -> Row {
+        if let Err(error) = self.restore().await {
+            let error = error.context("left out, because the deployment cannot be restored");
+            return Row::failed(case.name, &error);
+        }
+        let row = row_of(case.name, self.attempt(case).await);
+        self.is_broken = !row.is_complete();
+        row
     }
-    let load = Load::start(&stack.services, accounts, people).await?;
-    tokio::time::sleep(MARGIN).await;
-    let changed = change(stack, case.commands).await;
-    tokio::time::sleep(MARGIN).await;
-    let outcomes = load.stop().await;
-    Row::count(case, outcomes, changed.err(), &stack.pool, SETTLE).await
+
+    async fn restore(&mut self) -> anyhow::Result<()> {
+        if !self.is_broken {
+            return Ok(());
+        }
+        anyhow::ensure!(
+            self.failed_restorations < RESTORATIONS,
+            "{RESTORATIONS} attempts have failed"
+        );
+        (self.progress)("  restoring the deployment");
+        let restored = change(self.stack, cases::RESTORE).await;
+        self.failed_restorations += 1;
+        explain(restored, &self.stack.cluster, self.progress).await?;
+        self.failed_restorations = 0;
+        self.is_broken = false;
+        Ok(())
+    }
+
+    /// Makes a change, under load unless the case has none.
+    async fn attempt(&self, case: &Case) -> anyhow::Result<Row> {
+        let stack = self.stack;
+        if case.load == Expected::None {
+            let changed = change(stack, case.commands).await;
+            let problems = changed.err().map(|error| format!("{error:#}"));
+            let problems = problems.into_iter().collect();
+            return Ok(Row::without_load(case.name, String::new(), problems));
+        }
+        let Prepared {
+            accounts, people, ..
+        } = self.prepared;
+        let load = Load::start(&stack.services, accounts, people).await?;
+        tokio::time::sleep(MARGIN).await;
+        let changed = change(stack, case.commands).await;
+        tokio::time::sleep(MARGIN).await;
+        let outcomes = load.stop().await;
+        Row::count(case, outcomes, changed.err(), &stack.pool, SETTLE).await
+    }
 }
 
 /// Runs commands of a test.
@@ -121,11 +251,16 @@ async fn change(stack: &Stack, commands: &str) -> anyhow::Result<()> {
 }
 
 /// Signs people in and returns their accounts.
-async fn connect(stack: &Stack, people: &mut People) -> anyhow::Result<Vec<Uuid>> {
+async fn connect(stack: &Stack, people: &People) -> anyhow::Result<Vec<Uuid>> {
     let browser = stack.services.browser()?;
     let mut accounts = Vec::new();
     for person in people.create(CALLED).await? {
-        sign_in::sign_in(&mut browser.repeating(), &person).await?;
+        let mut attempt = 1;
+        while let Err(error) = sign_in::sign_in(&mut browser.repeating(), &person).await {
+            anyhow::ensure!(attempt < ATTEMPTS, "{person} cannot sign in: {error:#}");
+            attempt += 1;
+            tokio::time::sleep(MARGIN).await;
+        }
         let handle = people::handle(&person);
         let account = eventually(SETTLE, &handle, async || {
             Ok(account_of(&stack.pool, sign_in::PROVIDER, &handle)

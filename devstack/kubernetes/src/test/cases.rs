@@ -2,16 +2,20 @@
 
 mod faults;
 mod red;
+mod rotations;
 mod updates;
+mod upgrades;
 
 use std::fs;
-
-use crate::deployment::Deployment;
+use std::path::Path;
 
 use super::case::Case;
 use faults::FAULTS;
 use red::RED;
+use rotations::ROTATIONS;
 use updates::UPDATES;
+
+pub(super) use upgrades::{APPLY_PREVIOUS, START_PREVIOUS, UPGRADES};
 
 /// Functions for the commands.
 pub(super) const FUNCTIONS: &str = include_str!("cases/functions.sh");
@@ -54,27 +58,28 @@ configMapGenerator:
     envs: [settings.env]
   - name: auth-svc-settings
     behavior: merge
-    literals: [RATE_LIMIT_PER_ADDRESS=0]
+    # The shortest life of access tokens: the rotation of their key waits for its end.
+    literals: [RATE_LIMIT_PER_ADDRESS=0, ACCESS_TOKEN_EXPIRES_IN=1m]
 patches:
-  # It keeps everything that it has issued.
+  # It keeps everything that it has issued. The services must not take all of the CPU from it.
   - target: { kind: Deployment, name: demo-provider }
     patch: |
       - op: replace
-        path: /spec/template/spec/containers/0/resources/limits/memory
-        value: 2Gi
+        path: /spec/template/spec/containers/0/resources
+        value: { requests: { cpu: 250m, memory: 256Mi }, limits: { memory: 2Gi } }
 ",
     ),
     ("settings.env", "RUST_LOG=info\n"),
 ];
 
-/// Returns every change. Those that must make calls fail are the last ones.
+/// Returns every change of this release. Those that must make calls fail are the last ones.
 pub(super) fn all() -> impl Iterator<Item = &'static Case> {
-    UPDATES.iter().chain(&FAULTS).chain(&RED)
+    UPDATES.iter().chain(&ROTATIONS).chain(&FAULTS).chain(&RED)
 }
 
-/// Writes the overlay of the tests.
-pub(super) fn prepare(deployment: &Deployment) -> anyhow::Result<()> {
-    let directory = deployment.overlay("load");
+/// Writes the overlay of the tests, `load`, into a directory of overlays.
+pub(super) fn write_overlay(overlays: &Path) -> anyhow::Result<()> {
+    let directory = overlays.join("load");
     fs::create_dir_all(&directory)?;
     for (name, text) in OVERLAY {
         fs::write(directory.join(name), text)?;
@@ -89,15 +94,19 @@ mod tests {
 
     use super::*;
 
+    fn every() -> impl Iterator<Item = &'static Case> {
+        UPGRADES.iter().chain(all())
+    }
+
     #[test]
     fn no_two_tests_have_the_same_name() {
-        let names: BTreeSet<&str> = all().map(|case| case.name).collect();
-        assert_eq!(names.len(), all().count());
+        let names: BTreeSet<&str> = every().map(|case| case.name).collect();
+        assert_eq!(names.len(), every().count());
     }
 
     #[test]
     fn bash_reads_the_commands() {
-        for case in all() {
+        for case in every() {
             let commands = format!("{FUNCTIONS}{}", case.commands);
             let read = Command::new("bash").args(["-n", "-c", &commands]).output();
             let errors = String::from_utf8(read.unwrap().stderr).unwrap();

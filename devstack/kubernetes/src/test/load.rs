@@ -1,6 +1,5 @@
 //! Load: sign-ins and token calls at fixed rates, whether or not earlier ones were answered.
 
-use std::collections::VecDeque;
 use std::error::Error as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,12 +24,18 @@ const SIGN_INS: u32 = 50;
 const TOKEN_CALLS: u32 = 500;
 /// Connections of the callers.
 const CONNECTIONS: usize = 8;
-/// People who are created for one test: more than sign in during the longest.
-const PEOPLE: usize = 15_000;
 /// Errors of which the text is kept.
 const ERRORS: usize = 3;
 /// After this time a call or a sign-in has failed.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// As many calls wait for their answer at most as start in this number of seconds. A machine that is
+/// too slow for the rate answers late, but before [`TIMEOUT`].
+const WAITING: u32 = 10;
+/// A stall of this program is not caught up with beyond this time: the calls would start all at
+/// once.
+const STALL: Duration = Duration::from_millis(500);
+/// How long the connections to refresh-svc may take on a busy machine.
+const CONNECT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What happened to the calls of one kind.
 #[derive(Debug)]
@@ -103,13 +108,13 @@ impl Load {
     pub(super) async fn start(
         services: &Services,
         accounts: &[Uuid],
-        people: &mut People,
+        people: &People,
     ) -> anyhow::Result<Self> {
-        let mut names = VecDeque::from(people.create(PEOPLE).await?);
         let mut clients = Vec::new();
         for _ in 0..CONNECTIONS {
-            clients.push(services.tokens(&services.client).await?);
+            clients.push(connect(services).await?);
         }
+        let (supply, mut names) = People::queue();
         let browser = services.browser()?;
         let outcomes = Arc::new(Mutex::new(Outcomes {
             sign_ins: Outcome::new(),
@@ -118,15 +123,14 @@ impl Load {
         }));
         let stopping = CancellationToken::new();
         let mut tasks = JoinSet::new();
+        tasks.spawn(people.clone().supply(supply));
         let recorder = Arc::clone(&outcomes);
         tasks.spawn(at_rate(SIGN_INS, stopping.clone(), move || {
             let (recorder, mut browser) = (Arc::clone(&recorder), browser.repeating());
-            let person = names.pop_front();
+            let person = names.try_recv();
             async move {
-                let Some(person) = person else {
-                    record(&recorder, |all| {
-                        all.sign_ins.record(Err("too few people".to_owned()));
-                    });
+                // The demo provider has not created the next people yet.
+                let Ok(person) = person else {
                     return;
                 };
                 let result = in_time(sign_in(&mut browser, &person)).await;
@@ -216,6 +220,18 @@ async fn in_time<T>(call: impl Future<Output = anyhow::Result<T>>) -> Result<(),
     }
 }
 
+/// Connects to refresh-svc.
+async fn connect(services: &Services) -> anyhow::Result<TokenServiceClient<Channel>> {
+    let begun = Instant::now();
+    loop {
+        match services.tokens(&services.client).await {
+            Err(error) if begun.elapsed() > CONNECT_TIMEOUT => return Err(error),
+            Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+            connected => return connected,
+        }
+    }
+}
+
 /// Starts a call `rate` times a second until it is stopped, and then waits for all of them.
 async fn at_rate<F>(rate: u32, stopping: CancellationToken, mut start: impl FnMut() -> F)
 where
@@ -223,14 +239,22 @@ where
 {
     let mut interval = tokio::time::interval(Duration::from_secs(1) / rate);
     interval.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let limit = usize::try_from(rate * WAITING).unwrap_or(usize::MAX);
     let mut calls = JoinSet::new();
     loop {
-        tokio::select! {
+        let planned = tokio::select! {
             () = stopping.cancelled() => break,
-            _ = interval.tick() => { calls.spawn(start()); }
-        }
+            planned = interval.tick() => planned,
+        };
         while calls.try_join_next().is_some() {}
+        if planned.elapsed() > STALL {
+            interval.reset();
+        }
+        if calls.len() < limit {
+            calls.spawn(start());
+        }
     }
+    drop(start);
     calls.join_all().await;
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use latchkey_servers::Progress;
@@ -52,6 +53,16 @@ impl Row {
         }
     }
 
+    /// Returns the row of a test that an error ended.
+    pub(super) fn failed(name: &'static str, error: &anyhow::Error) -> Self {
+        Self::without_load(name, String::new(), vec![format!("{error:#}")])
+    }
+
+    /// Returns the row of a test for which something is missing that nobody has to provide.
+    pub(super) fn left_out(name: &'static str, why: &str) -> Self {
+        Self::without_load(name, why.to_owned(), Vec::new())
+    }
+
     /// Waits until every person who signed in has an account, at most `limit`, and counts.
     pub(super) async fn count(
         case: &Case,
@@ -63,9 +74,10 @@ impl Row {
         let handles: Vec<String> = outcomes.signed_in.iter().map(|one| handle(one)).collect();
         let begun = Instant::now();
         let (lost, doubled) = loop {
-            let (lost, doubled) = count(pool, &handles).await?;
-            if lost == 0 || begun.elapsed() > limit {
-                break (lost, doubled);
+            let counted = count(pool, &handles).await;
+            let is_settled = counted.as_ref().is_ok_and(|(lost, _)| *lost == 0);
+            if is_settled || begun.elapsed() > limit {
+                break counted?;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
         };
@@ -132,21 +144,53 @@ async fn count(pool: &PgPool, handles: &[String]) -> sqlx::Result<(usize, usize)
     Ok((lost.count(), doubled.count()))
 }
 
-/// The results of all tests.
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<44} {:<28}", self.name, self.load)?;
+        if let Some(counts) = &self.counts {
+            let Counts {
+                has_both: _,
+                failed,
+                repeated,
+                lost,
+                doubled,
+                longest_gap,
+            } = counts;
+            let gap = longest_gap.as_millis();
+            write!(
+                f,
+                " {failed:>6} {repeated:>8} {lost:>5} {doubled:>8} {gap:>9} ms"
+            )?;
+        }
+        f.write_str(if self.is_green() { "" } else { "  FAILED" })
+    }
+}
+
+/// The results of all tests. The table is printed when this value is dropped: after the last test,
+/// and also if an error or Ctrl-C ends the command.
 #[derive(Debug, Default)]
 pub(super) struct Report(Vec<Row>);
 
 impl Report {
-    /// Adds a result, and prints what went wrong.
+    /// Adds a result, and prints it with what went wrong.
     pub(super) fn add(&mut self, row: Row, progress: &Progress) {
         for problem in &row.problems {
             progress(&format!("  {problem}"));
         }
+        progress(&format!("  {row}"));
         self.0.push(row);
     }
 
     pub(super) fn is_green(&self) -> bool {
         self.0.iter().all(Row::is_green)
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        if !self.0.is_empty() {
+            let _ = write!(std::io::stdout(), "\n{self}");
+        }
     }
 }
 
@@ -158,24 +202,39 @@ impl fmt::Display for Report {
             "test", "load", "failed", "repeated", "lost", "doubled", "longest gap"
         )?;
         for row in &self.0 {
-            write!(f, "{:<44} {:<28}", row.name, row.load)?;
-            if let Some(counts) = &row.counts {
-                let Counts {
-                    has_both: _,
-                    failed,
-                    repeated,
-                    lost,
-                    doubled,
-                    longest_gap,
-                } = counts;
-                let gap = longest_gap.as_millis();
-                write!(
-                    f,
-                    " {failed:>6} {repeated:>8} {lost:>5} {doubled:>8} {gap:>9} ms"
-                )?;
+            writeln!(f, "{row}")?;
+            if row.is_green() {
+                continue;
             }
-            writeln!(f, "{}", if row.is_green() { "" } else { "  FAILED" })?;
+            for problem in &row.problems {
+                let line = problem.lines().next().unwrap_or_default();
+                writeln!(f, "    {line}")?;
+            }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_a_result_and_turns_the_report_red() {
+        let mut report = Report::default();
+        let progress = latchkey_servers::silent();
+        report.add(Row::left_out("one", "no previous release"), &progress);
+        assert!(report.is_green());
+        let error = anyhow::anyhow!("refused\nmore").context("the load cannot start");
+        report.add(Row::failed("two", &error), &progress);
+        assert!(!report.is_green());
+        let table = report.to_string();
+        let lines: Vec<&str> = table.lines().skip(1).collect();
+        let [one, two, problem] = lines.as_slice() else {
+            panic!("{table}");
+        };
+        assert!(one.contains("no previous release") && !one.contains("FAILED"));
+        assert!(two.starts_with("two") && two.ends_with("FAILED"));
+        assert_eq!(problem.trim(), "the load cannot start: refused");
     }
 }

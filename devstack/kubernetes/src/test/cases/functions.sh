@@ -36,6 +36,66 @@ rotate() {
 pods() {
     kubectl -n "$NAMESPACE" get pods -l "app.kubernetes.io/name=$1" -o jsonpath="{.items[*]$2}"
 }
+# Prints the images of the services.
+images() {
+    local service
+    for service in auth-svc sync-svc refresh-svc; do
+        pods $service '.spec.containers[0].image'
+        echo
+    done
+}
+# Gives a service a second login role with another password, and removes the first one.
+second_role() { # service, group
+    local role=${1//-/_} file=latchkey-secrets/base/$1/database-url password url
+    password=$(openssl rand -hex 24)
+    url=$(cat "$file")
+    psql "$DATABASE_OWNER_URL" -v ON_ERROR_STOP=1 \
+        -c "CREATE ROLE ${role}_2 LOGIN PASSWORD '$password' IN ROLE $2"
+    printf 'postgres://%s_2:%s@%s' "$role" "$password" "${url##*@}" >"$file"
+    rotate "$1"
+    psql "$DATABASE_OWNER_URL" -v ON_ERROR_STOP=1 -c "DROP ROLE $role"
+}
+# Gives a service a second user of the broker with the rights of the first, and removes the first one.
+second_user() { # service
+    local file=latchkey-secrets/base/$1/amqp-url password url
+    password=$(openssl rand -hex 24)
+    url=$(cat "$file")
+    rights() { rabbitmqctl --quiet --formatter=json "list_user_$1" "$2"; } # kind, user
+    # A value of that JSON, in which only backslashes are escaped.
+    right() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p" | sed 's/\\\\/\\/g'; }
+    local permissions topics
+    permissions=$(rights permissions "$1")
+    topics=$(rights topic_permissions "$1")
+    rabbitmqctl add_user "$1-2" "$password"
+    rabbitmqctl set_permissions -p latchkey "$1-2" "$(right configure <<<"$permissions")" \
+        "$(right write <<<"$permissions")" "$(right read <<<"$permissions")"
+    case $topics in
+    *latchkey.events*)
+        rabbitmqctl set_topic_permissions -p latchkey "$1-2" latchkey.events \
+            "$(right write <<<"$topics")" ''
+        ;;
+    esac
+    [ "$(rights permissions "$1-2")" = "$permissions" ]
+    [ "$(rights topic_permissions "$1-2")" = "$topics" ]
+    printf 'amqp://%s-2:%s@%s' "$1" "$password" "${url##*@}" >"$file"
+    rotate "$1"
+    rabbitmqctl delete_user "$1"
+}
+# Checks that each pod of auth-svc publishes these keys of access tokens, in this order, and no other.
+published() { # ids
+    local address keys
+    for address in $(pods auth-svc .status.podIP); do
+        keys=$(
+            exec 3<>"/dev/tcp/$address/8080"
+            printf 'GET /.well-known/jwks.json HTTP/1.1\r\nHost: localhost:8080\r\nConnection: close\r\n\r\n' >&3
+            grep -o '"kid": *"[^"]*"' <&3 | sed 's/.*"\([^"]*\)"$/\1/' | tr '\n' ' '
+        )
+        if [ "$keys" != "$* " ]; then
+            echo "auth-svc at $address publishes $keys" >&2
+            return 1
+        fi
+    done
+}
 # Prints how often containers of the services were restarted.
 restarts() {
     local counts

@@ -2,7 +2,7 @@
 
 use crate::test::case::Case;
 
-pub(super) static UPDATES: [Case; 10] = [
+pub(super) static UPDATES: [Case; 9] = [
     Case::new(
         "rolling update of auth-svc",
         "
@@ -44,26 +44,6 @@ rolled_out
         "
 kubectl -n $NAMESPACE rollout undo deployment auth-svc sync-svc refresh-svc
 rolled_out
-",
-    ),
-    // docs/runbook.md, Rotate the sealing key.
-    Case::new(
-        "rotated secrets: the sealing key",
-        "
-keys=latchkey-secrets/base
-pair=$(openssl genpkey -algorithm x25519)
-raw() {
-    openssl pkey \"$@\" -outform DER <<<\"$pair\" | tail -c 32 | base64 -w0 | tr '+/' '-_' | tr -d '='
-}
-id=k2
-former=$(cat $keys/refresh-svc/sealing-private-keys)
-private=$id:$(raw)
-printf '%s,%s' \"$former\" \"$private\" >$keys/refresh-svc/sealing-private-keys
-rotate refresh-svc
-printf '%s,%s' \"$private\" \"$former\" >$keys/refresh-svc/sealing-private-keys
-rotate refresh-svc
-printf '%s:%s' \"$id\" \"$(raw -pubout)\" >$keys/auth-svc/sealing-public-key
-rotate auth-svc
 ",
     ),
     Case::new(
