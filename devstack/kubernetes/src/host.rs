@@ -6,9 +6,8 @@ use tokio::task::JoinSet;
 
 use crate::cgroup::Cgroup;
 use crate::forward::Forward;
-use crate::previous::Previous;
 use crate::programs::Programs;
-use crate::session::{Goal, Session};
+use crate::session::{Goal, Previous, Session};
 use crate::{definitions, image, namespaces, previous, test};
 
 /// Programs of the system.

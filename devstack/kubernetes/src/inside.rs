@@ -17,7 +17,8 @@ use crate::{sign_in, test};
 /// # Errors
 /// The cluster or a service does not start, or a step of the sign-in fails.
 pub async fn run(session: &Session, progress: &Progress) -> anyhow::Result<i32> {
-    let mut stack = Stack::start(session, progress).await?;
+    let start = test::start_commands(&session.goal);
+    let mut stack = Stack::start(session, start, progress).await?;
     if let Goal::Test { words, previous } = &session.goal {
         return test::run(session, &stack, words, previous, progress).await;
     }

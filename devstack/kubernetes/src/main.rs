@@ -13,6 +13,7 @@ mod deployment;
 mod digest;
 mod failure;
 mod forward;
+mod hidden;
 mod host;
 mod image;
 mod inside;

@@ -10,34 +10,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 use devstack::build::{cargo_spec, exit_code};
 use latchkey_servers::{Child, Progress, target_directory};
-use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
 use crate::deployment::{copy, enter_site};
 use crate::image::{RELEASED, pack, release};
-use crate::session::{site, workspace};
+use crate::session::{Previous, site, workspace};
 use crate::test;
 
 /// Directory of the manifests, in that of the commands.
 const MANIFESTS: &str = "previous/deploy/kubernetes";
 /// The component with the number of the release.
 const RELEASE: &str = "base/release/kustomization.yaml";
-
-/// The previous release of one run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Previous {
-    /// No test needs it.
-    Unneeded,
-    /// There is no tag before this commit, and none was named.
-    Missing,
-    /// It cannot be built: why.
-    Failed(String),
-    /// Its images and manifests are in the directory of the run.
-    Built {
-        /// The images, as archives.
-        images: Vec<PathBuf>,
-    },
-}
 
 /// Builds a commit or tag, or else the latest tag before this commit, and packs its images and its
 /// manifests into the directory of a run.

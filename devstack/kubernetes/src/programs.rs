@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
 use crate::digest::sha256;
-use crate::namespaces::ensure_visible;
+use crate::hidden::ensure_visible;
 
 /// The modules, each with a `go.mod` that names the programs (`tool`).
 const MODULES: [&str; 5] = [

@@ -6,7 +6,6 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::forward::Forward;
-use crate::previous::Previous;
 use crate::programs::Programs;
 
 /// What is done with the cluster.
@@ -22,6 +21,22 @@ pub enum Goal {
         words: Vec<String>,
         /// The previous release.
         previous: Previous,
+    },
+}
+
+/// The previous release of a run of the tests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Previous {
+    /// No test needs it.
+    Unneeded,
+    /// There is no tag before this commit, and none was named.
+    Missing,
+    /// It cannot be built: why.
+    Failed(String),
+    /// Its images and manifests are in the directory of the run.
+    Built {
+        /// The images, as archives.
+        images: Vec<PathBuf>,
     },
 }
 

@@ -10,7 +10,6 @@ use crate::deployment::{Deployment, Servers, install_definitions};
 use crate::failure;
 use crate::services::Services;
 use crate::session::Session;
-use crate::test;
 
 /// Everything that runs in the namespaces.
 #[derive(Debug)]
@@ -27,11 +26,16 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts the servers and the cluster, and deploys Latchkey.
+    /// Starts the servers and the cluster, and deploys Latchkey. `start` replaces the commands that
+    /// apply the overlay.
     ///
     /// # Errors
     /// A server, the cluster or a service does not start.
-    pub async fn start(session: &Session, progress: &Progress) -> anyhow::Result<Self> {
+    pub async fn start(
+        session: &Session,
+        start: Option<&str>,
+        progress: &Progress,
+    ) -> anyhow::Result<Self> {
         let begun = Instant::now();
         let (servers, cluster) = tokio::try_join!(
             Servers::start(&session.directory),
@@ -44,7 +48,6 @@ impl Stack {
         progress("installing the definitions of custom resources");
         install_definitions(session, &cluster).await?;
         let begun = Instant::now();
-        let start = test::start_commands(&session.goal);
         let deployment = Deployment::create(session, &servers, start, progress).await;
         let deployment = explain(deployment, &cluster, progress).await?;
         let seconds = begun.elapsed().as_secs_f32();

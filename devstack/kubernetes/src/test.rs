@@ -20,8 +20,7 @@ use latchkey_servers::Progress;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::previous::Previous;
-use crate::session::{Goal, Session};
+use crate::session::{Goal, Previous, Session};
 use crate::sign_in;
 use crate::stack::{Stack, explain};
 use case::{Case, Expected};

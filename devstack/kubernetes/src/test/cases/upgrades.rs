@@ -5,20 +5,20 @@
 use crate::test::case::Case;
 
 /// Starts N-1 on an empty database.
-pub(in crate::test) const START_PREVIOUS: &str = "
+pub(crate) const START_PREVIOUS: &str = "
 kubectl apply -k previous/deploy/kubernetes/overlays/dev -l 'app.kubernetes.io/name!=demo-provider'
 kubectl apply -k deploy/kubernetes/overlays/dev -l app.kubernetes.io/name=demo-provider
 kubectl -n $NAMESPACE rollout status deployment -l app.kubernetes.io/part-of=latchkey --timeout=5m
 ";
 
 /// Applies the overlay of the tests with the services of N-1.
-pub(in crate::test) const APPLY_PREVIOUS: &str = "
+pub(crate) const APPLY_PREVIOUS: &str = "
 kubectl apply -k previous/deploy/kubernetes/overlays/load -l 'app.kubernetes.io/name!=demo-provider'
 kubectl apply -k deploy/kubernetes/overlays/load -l app.kubernetes.io/name=demo-provider
 rolled_out
 ";
 
-pub(in crate::test) static UPGRADES: [Case; 4] = [
+pub(crate) static UPGRADES: [Case; 4] = [
     Case::new(
         "N-1: the migration of N runs beside it",
         "
