@@ -60,6 +60,8 @@ impl Servers {
 pub struct Deployment {
     /// The directory in which the README's commands run; it has a copy of `deploy/kubernetes`.
     pub directory: PathBuf,
+    /// Why the commands that should have replaced those of the README failed.
+    pub start_error: Option<String>,
     exports: String,
     path: OsString,
     kubeconfig: PathBuf,
@@ -68,7 +70,7 @@ pub struct Deployment {
 
 impl Deployment {
     /// Deploys the overlay and creates a workspace, command by command. `start` replaces the
-    /// commands that apply the overlay.
+    /// commands that apply the overlay, unless it fails.
     ///
     /// # Errors
     /// A command fails.
@@ -86,13 +88,19 @@ impl Deployment {
             exports.contains(OWNER_URL) && exports.contains(&RABBITMQ.to_string()),
             "the servers of deploy/kubernetes/README.md have other addresses"
         );
-        let deployment = Self::prepare(session, servers, exports)?;
+        let mut deployment = Self::prepare(session, servers, exports)?;
         progress("making secrets");
         deployment.run(secrets).await?;
         progress("creating the namespace and its Secrets");
         deployment.run(namespace).await?;
         progress("migrating the database, starting the services");
-        deployment.run(start.unwrap_or(apply)).await?;
+        if let Some(start) = start {
+            let started = deployment.run(start).await;
+            deployment.start_error = started.err().map(|error| format!("{error:#}"));
+        }
+        if start.is_none() || deployment.start_error.is_some() {
+            deployment.run(apply).await?;
+        }
         progress("creating a workspace");
         // The other commands of the block are for a browser.
         let commands: Vec<&str> = workspace
@@ -122,6 +130,7 @@ impl Deployment {
             .chain(psql.parent().map(Path::to_owned));
         Ok(Self {
             directory,
+            start_error: None,
             exports: exports.to_owned(),
             path: std::env::join_paths(others.chain(std::env::split_paths(&path)))?,
             kubeconfig: session.kubeconfig(),

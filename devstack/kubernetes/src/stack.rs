@@ -27,7 +27,7 @@ pub struct Stack {
 
 impl Stack {
     /// Starts the servers and the cluster, and deploys Latchkey. `start` replaces the commands that
-    /// apply the overlay.
+    /// apply the overlay, unless it fails.
     ///
     /// # Errors
     /// A server, the cluster or a service does not start.

@@ -91,6 +91,11 @@ pub async fn run(
         "no test has such a name"
     );
 
+    let previous = match &stack.deployment.start_error {
+        Some(error) => Previous::Failed(format!("it does not start: {error}")),
+        None => previous.clone(),
+    };
+    let previous = &previous;
     let kubectl = &stack.cluster.kubectl;
     let mut report = Report::default();
     if has_overlays {
