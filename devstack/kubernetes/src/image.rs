@@ -115,7 +115,7 @@ pub fn pack(
         let image = Image {
             name: &reference,
             program: &program,
-            entrypoint: &[&path],
+            entrypoint: &[path.as_str()],
         };
         let packed = image.pack()?;
         anyhow::ensure!(
