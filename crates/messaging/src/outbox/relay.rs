@@ -43,6 +43,7 @@ pub struct Relay {
     broker: BrokerConfig,
     publisher: Publisher,
     refused_declarations: RefusedDeclarations,
+    poll_interval: Duration,
 }
 
 impl Relay {
@@ -60,7 +61,15 @@ impl Relay {
             schema,
             broker,
             refused_declarations: RefusedDeclarations::default(),
+            poll_interval: POLL_INTERVAL,
         }
+    }
+
+    /// Replaces the time after which the outbox is read without a notification, 2 seconds by default.
+    #[must_use]
+    pub fn with_poll_interval(mut self, poll_interval: Duration) -> Self {
+        self.poll_interval = poll_interval;
+        self
     }
 
     /// The declarations that the broker refused. Events are published all the same.
@@ -165,7 +174,7 @@ impl Relay {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = notify.notified() => {}
-                () = tokio::time::sleep(POLL_INTERVAL) => {}
+                () = tokio::time::sleep(self.poll_interval) => {}
             }
         }
         Ok(())

@@ -48,13 +48,18 @@ impl Running {
 }
 
 pub fn relay(database: &TestDatabase, url: &str) -> Running {
-    let relay = Relay::new(
+    let relay = relay_of(database, url);
+    Running::start(move |stop| relay.run(stop))
+}
+
+/// A relay of that outbox that does not run yet.
+pub fn relay_of(database: &TestDatabase, url: &str) -> Relay {
+    Relay::new(
         database.pool().clone(),
         Schema::Sync,
         config(url),
         "/latchkey/test",
-    );
-    Running::start(move |stop| relay.run(stop))
+    )
 }
 
 /// Maintains the topology with short intervals.
