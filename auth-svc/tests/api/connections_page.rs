@@ -2,10 +2,9 @@
 //! belongs to another person, and after their certificates were renewed.
 
 use std::path::Path;
-use std::time::Duration;
 
 use latchkey_proto::account::{Account, Channel, ChannelKind, SyncStatus};
-use latchkey_testkit::{PATIENCE, TestCertificates};
+use latchkey_testkit::{TestCertificates, eventually};
 
 use crate::support::grpc_services::{FakeServices, FakeState};
 use crate::support::{Browser, PUBLIC, Response, TestApp};
@@ -309,13 +308,10 @@ async fn renewed_certificates_are_used_without_a_restart() {
     renew(&next.client.certificate, &files.client.certificate);
     renew(&next.client.key, &files.client.key);
     renew(&next.authority, &files.authority);
-    let taken_up = async {
-        while ada.get(LIST).await.status != 200 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    let outcome = tokio::time::timeout(PATIENCE, taken_up).await;
-    assert!(outcome.is_ok(), "the renewed certificates were not used");
+    eventually("the renewed certificates are used", async || {
+        ada.get(LIST).await.status == 200
+    })
+    .await;
 }
 
 // R36
@@ -334,12 +330,9 @@ async fn the_token_of_the_service_account_is_sent_and_read_again() {
     assert_eq!(sent().as_deref(), Some("Bearer first.to.ken"));
 
     std::fs::write(&token, "second.to.ken\n").unwrap();
-    let taken_up = async {
-        while sent().as_deref() != Some("Bearer second.to.ken") {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            assert_eq!(ada.get(LIST).await.status, 200);
-        }
-    };
-    let outcome = tokio::time::timeout(PATIENCE, taken_up).await;
-    assert!(outcome.is_ok(), "the new token was not used");
+    eventually("the new token is used", async || {
+        assert_eq!(ada.get(LIST).await.status, 200);
+        sent().as_deref() == Some("Bearer second.to.ken")
+    })
+    .await;
 }

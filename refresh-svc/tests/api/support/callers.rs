@@ -17,6 +17,8 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt as _;
 
+use super::eventually;
+
 #[derive(Clone)]
 pub struct Client(pub TokenServiceClient<Channel>);
 
@@ -88,12 +90,15 @@ impl Client {
     /// Asks again while the database does not answer in time, as callers do. On a busy machine a burst
     /// of callers waits longer for a connection than the service lets them.
     pub async fn get_when_the_store_answers(&self, account: impl ToString) -> AccessToken {
-        loop {
-            match self.get(account.to_string()).await {
-                Ok(token) => return token,
-                refused => assert_eq!(refusal(refused).reason, "STORE_UNAVAILABLE"),
+        let account = account.to_string();
+        eventually(async || match self.get(&account).await {
+            Ok(token) => Some(token),
+            refused => {
+                assert_eq!(refusal(refused).reason, "STORE_UNAVAILABLE");
+                None
             }
-        }
+        })
+        .await
     }
 
     pub async fn get_with_life(
