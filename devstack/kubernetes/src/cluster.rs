@@ -11,6 +11,7 @@ use latchkey_servers::{Child, ChildSpec, OnCrash, Progress};
 
 use crate::addresses::{API_PORT, NODE, NODE_IP, SERVICES};
 use crate::kubectl::Kubectl;
+use crate::output::output_of;
 use crate::session::Session;
 
 pub use identities::Identities;
@@ -203,17 +204,6 @@ impl Cluster {
 }
 
 async fn run(program: &Path, arguments: &[&str]) -> anyhow::Result<()> {
-    let output = tokio::process::Command::new(program)
-        .args(arguments)
-        .kill_on_drop(true)
-        .output()
-        .await?;
-    anyhow::ensure!(
-        output.status.success(),
-        "`{} {}`: {}",
-        program.display(),
-        arguments.join(" "),
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(())
+    let mut command = tokio::process::Command::new(program);
+    output_of(command.args(arguments)).await.map(drop)
 }

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde_json::{Deserializer, Value};
 use tokio::process::Command;
 
+use crate::output::output_of;
 use crate::programs::source;
 
 /// Go module, the directory of its definitions, and those of them that components use.
@@ -54,19 +55,12 @@ const MODULES: [(&str, &str, &[&str]); 5] = [
 /// # Errors
 /// A module cannot be downloaded, or has no definitions.
 pub async fn download() -> anyhow::Result<Vec<PathBuf>> {
-    let output = Command::new("go")
-        .args(["mod", "download", "-json"])
-        .current_dir(source("definitions"))
-        .kill_on_drop(true)
-        .output()
+    let mut command = Command::new("go");
+    command.args(["mod", "download", "-json"]);
+    let output = output_of(command.current_dir(source("definitions")))
         .await
-        .context("cannot run go")?;
-    anyhow::ensure!(
-        output.status.success(),
-        "cannot download the definitions of custom resources: {}",
-        String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat())
-    );
-    let modules: Vec<Value> = Deserializer::from_slice(&output.stdout)
+        .context("cannot download the definitions of custom resources")?;
+    let modules: Vec<Value> = Deserializer::from_str(&output)
         .into_iter()
         .collect::<Result<_, _>>()?;
     let mut files = Vec::new();

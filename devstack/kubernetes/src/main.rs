@@ -19,6 +19,7 @@ mod image;
 mod inside;
 mod kubectl;
 mod namespaces;
+mod output;
 mod previous;
 mod programs;
 mod readme;

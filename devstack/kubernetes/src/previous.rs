@@ -14,6 +14,7 @@ use tokio::process::Command;
 
 use crate::deployment::{copy, enter_site};
 use crate::image::{RELEASED, pack, release};
+use crate::output::output_of;
 use crate::session::{Previous, site, workspace};
 use crate::test;
 
@@ -132,20 +133,9 @@ fn rename(component: &str, version: &str, commit: &str) -> anyhow::Result<String
 
 /// Runs git in a directory and returns its output without the end of the line.
 async fn git(directory: &Path, arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new("git")
-        .args(arguments)
-        .current_dir(directory)
-        .kill_on_drop(true)
-        .output()
-        .await
-        .context("cannot run git")?;
-    anyhow::ensure!(
-        output.status.success(),
-        "`git {}`: {}",
-        arguments.join(" "),
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let mut command = Command::new("git");
+    let output = output_of(command.args(arguments).current_dir(directory)).await?;
+    Ok(output.trim().to_owned())
 }
 
 #[cfg(test)]

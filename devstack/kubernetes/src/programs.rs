@@ -13,6 +13,7 @@ use tokio::process::Command;
 
 use crate::digest::sha256;
 use crate::hidden::ensure_visible;
+use crate::output::output_of;
 
 /// The modules, each with a `go.mod` that names the programs (`tool`).
 const MODULES: [&str; 5] = [
@@ -113,8 +114,8 @@ async fn go_version() -> anyhow::Result<String> {
 
 /// Runs a command of Go and returns its output without the end of the line.
 async fn run_go(arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new("go").args(arguments).output().await?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    let output = output_of(Command::new("go").args(arguments)).await?;
+    Ok(output.trim().to_owned())
 }
 
 /// Returns the directory of a module's programs, which are built if it does not exist.
