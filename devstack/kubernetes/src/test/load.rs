@@ -42,6 +42,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_mins(1);
 pub(super) struct Outcome {
     /// Number of calls.
     pub calls: usize,
+    /// Number of calls that the rate asks for.
+    pub planned: usize,
     /// Number of calls that failed.
     pub failed: usize,
     /// Number of requests that were sent again on another connection.
@@ -57,6 +59,7 @@ impl Outcome {
     fn new() -> Self {
         Self {
             calls: 0,
+            planned: 0,
             failed: 0,
             repeated: 0,
             errors: Vec::new(),
@@ -76,6 +79,18 @@ impl Outcome {
                 }
             }
         }
+    }
+
+    /// Returns `true` if nearly as many calls were made as the rate asks for: calls are left out
+    /// while too many wait, and sign-ins while there are no people.
+    pub(super) fn is_at_rate(&self) -> bool {
+        self.calls > 0 && self.calls * 4 >= self.planned * 3
+    }
+
+    /// Ends the last gap of the calls, which were to be made at this rate for this time.
+    fn end(&mut self, rate: u32, time: Duration) {
+        self.end_gap();
+        self.planned = usize::try_from(u64::from(rate) * time.as_secs()).unwrap_or(usize::MAX);
     }
 
     fn end_gap(&mut self) {
@@ -98,6 +113,7 @@ pub(super) struct Outcomes {
 
 /// Load that runs until it is stopped.
 pub(super) struct Load {
+    begun: Instant,
     stopping: CancellationToken,
     tasks: JoinSet<()>,
     outcomes: Arc<Mutex<Outcomes>>,
@@ -164,6 +180,7 @@ impl Load {
             }
         }));
         Ok(Self {
+            begun: Instant::now(),
             stopping,
             tasks,
             outcomes,
@@ -173,10 +190,11 @@ impl Load {
     /// Starts no more calls, waits for those in progress, and returns what happened.
     pub(super) async fn stop(self) -> Outcomes {
         self.stopping.cancel();
+        let time = self.begun.elapsed();
         self.tasks.join_all().await;
         let mut all = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
-        all.sign_ins.end_gap();
-        all.token_calls.end_gap();
+        all.sign_ins.end(SIGN_INS, time);
+        all.token_calls.end(TOKEN_CALLS, time);
         Outcomes {
             sign_ins: std::mem::replace(&mut all.sign_ins, Outcome::new()),
             token_calls: std::mem::replace(&mut all.token_calls, Outcome::new()),
@@ -261,6 +279,19 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn load_that_was_left_out_is_noticed() {
+        let mut outcome = Outcome::new();
+        outcome.end(50, Duration::from_secs(2));
+        assert!(!outcome.is_at_rate());
+        for _ in 0..75 {
+            outcome.record(Ok(()));
+        }
+        assert!(outcome.is_at_rate());
+        outcome.calls -= 1;
+        assert!(!outcome.is_at_rate());
+    }
 
     #[test]
     fn the_longest_gap_lies_between_successful_calls() {
