@@ -99,6 +99,8 @@ pub struct Settings {
     pub compressed: bool,
     /// The client is public: it is identified by its id alone.
     pub public_client: bool,
+    /// The valid client secrets. If the list is empty, that of the configuration is the only one.
+    pub client_secrets: Vec<String>,
     /// Public key of the client, an uncompressed point on P-256. The client authenticates with
     /// assertions that this key verifies (`private_key_jwt`).
     pub client_key: Option<Vec<u8>>,
@@ -122,6 +124,7 @@ impl Default for Settings {
             token_answer: Map::new(),
             compressed: false,
             public_client: false,
+            client_secrets: Vec::new(),
             client_key: None,
             dead_grant: None,
         }

@@ -26,7 +26,7 @@ pub const DEMO_URL: &str = "https://demo-provider:8443";
 #[derive(Debug)]
 pub struct Services {
     addresses: BTreeMap<String, IpAddr>,
-    /// The authority of the services' certificates, PEM.
+    /// The authority of the demo provider's certificate, PEM.
     authority: Vec<u8>,
     /// Directory with the certificate of the client that the policies allow.
     pub client: PathBuf,
@@ -50,7 +50,7 @@ impl Services {
         });
         Ok(Self {
             addresses: addresses.collect(),
-            authority: fs::read(deployment.secrets("ca/ca.crt"))?,
+            authority: fs::read(deployment.secrets("dev/demo-provider-tls/ca.crt"))?,
             client: deployment.secrets("client"),
             stranger: deployment.secrets("base/auth-svc-tls"),
         })
@@ -94,18 +94,18 @@ impl Services {
         Browser::with(self.http()?)
     }
 
-    /// Connects to refresh-svc with the certificate of a directory. A lost connection is made
-    /// again with the next call.
+    /// Connects to refresh-svc with the certificate and the authorities of a directory. A lost
+    /// connection is made again with the next call.
     ///
     /// # Errors
-    /// The certificate cannot be read, or the connection fails.
+    /// A file cannot be read, or the connection fails.
     pub async fn tokens(&self, caller: &Path) -> anyhow::Result<TokenServiceClient<Channel>> {
         let identity = Identity::from_pem(
             fs::read(caller.join("tls.crt"))?,
             fs::read(caller.join("tls.key"))?,
         );
         let tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(&self.authority))
+            .ca_certificate(Certificate::from_pem(fs::read(caller.join("ca.crt"))?))
             .domain_name("refresh-svc")
             .identity(identity);
         let url = format!("https://{}", self.address(Target::Refresh)?);

@@ -1,5 +1,6 @@
 //! Everything that runs in the namespaces: PostgreSQL, RabbitMQ, Kubernetes and Latchkey.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use latchkey_servers::Progress;
@@ -20,7 +21,7 @@ pub struct Stack {
     /// Latchkey.
     pub deployment: Deployment,
     /// The services and their addresses.
-    pub services: Services,
+    pub services: Arc<Services>,
     /// Connections of the database's superuser.
     pub pool: PgPool,
 }
@@ -52,7 +53,7 @@ impl Stack {
         let deployment = explain(deployment, &cluster, progress).await?;
         let seconds = begun.elapsed().as_secs_f32();
         progress(&format!("Latchkey is ready after {seconds:.1} s"));
-        let services = Services::find(&cluster.kubectl, &deployment).await?;
+        let services = Arc::new(Services::find(&cluster.kubectl, &deployment).await?);
         let pool = PgPool::connect(&servers.postgres.url("latchkey")).await?;
         Ok(Self {
             _servers: servers,

@@ -4,6 +4,7 @@
 
 mod case;
 mod cases;
+mod clients;
 mod edges;
 mod load;
 mod metrics_api;

@@ -62,6 +62,15 @@ fn assertion_is_valid(app: &App, form: &Form, key: &[u8]) -> bool {
         && fresh
 }
 
+/// Returns `true` if the secret is one of the client's.
+fn is_secret(app: &App, secret: &str) -> bool {
+    let secrets = &app.state().settings.client_secrets;
+    if secrets.is_empty() {
+        return secret == app.config.client_secret;
+    }
+    secrets.iter().any(|valid| valid == secret)
+}
+
 pub(super) fn client_is_authenticated(app: &App, request: &HttpRequest, form: &Form) -> bool {
     let (public, key) = {
         let settings = &app.state().settings;
@@ -74,7 +83,7 @@ pub(super) fn client_is_authenticated(app: &App, request: &HttpRequest, form: &F
         return client_auth_method(request, form) == "none"
             && form.get("client_id") == Some(&app.config.client_id);
     }
-    let expected = (&app.config.client_id, &app.config.client_secret);
+    let is_valid = |id: &str, secret: &str| id == app.config.client_id && is_secret(app, secret);
     let basic = request
         .headers()
         .get(AUTHORIZATION)
@@ -83,8 +92,10 @@ pub(super) fn client_is_authenticated(app: &App, request: &HttpRequest, form: &F
         .and_then(|value| STANDARD.decode(value).ok())
         .and_then(|bytes| String::from_utf8(bytes).ok());
     let Some(basic) = basic else {
-        return (form.get("client_id"), form.get("client_secret"))
-            == (Some(expected.0), Some(expected.1));
+        return form
+            .get("client_id")
+            .zip(form.get("client_secret"))
+            .is_some_and(|(id, secret)| is_valid(id, secret));
     };
     let decode = |part: &str| {
         url::form_urlencoded::parse(format!("v={part}").as_bytes())
@@ -94,5 +105,5 @@ pub(super) fn client_is_authenticated(app: &App, request: &HttpRequest, form: &F
     };
     basic
         .split_once(':')
-        .is_some_and(|(id, secret)| (&decode(id), &decode(secret)) == expected)
+        .is_some_and(|(id, secret)| is_valid(&decode(id), &decode(secret)))
 }

@@ -16,14 +16,13 @@ use uuid::Uuid;
 use crate::services::Services;
 use crate::sign_in::sign_in;
 
+use super::clients::Clients;
 use super::people::People;
 
 /// Sign-ins per second.
 const SIGN_INS: u32 = 50;
 /// Token calls per second.
 const TOKEN_CALLS: u32 = 500;
-/// Connections of the callers.
-const CONNECTIONS: usize = 8;
 /// Errors of which the text is kept.
 const ERRORS: usize = 3;
 /// After this time a call or a sign-in has failed.
@@ -34,8 +33,6 @@ const WAITING: u32 = 10;
 /// A stall of this program is not caught up with beyond this time: the calls would start all at
 /// once.
 const STALL: Duration = Duration::from_millis(500);
-/// How long the connections to refresh-svc may take on a busy machine.
-const CONNECT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What happened to the calls of one kind.
 #[derive(Debug)]
@@ -122,14 +119,11 @@ pub(super) struct Load {
 impl Load {
     /// Starts sign-ins of new people, and token calls for the accounts.
     pub(super) async fn start(
-        services: &Services,
+        services: &Arc<Services>,
         accounts: &[Uuid],
         people: &People,
     ) -> anyhow::Result<Self> {
-        let mut clients = Vec::new();
-        for _ in 0..CONNECTIONS {
-            clients.push(connect(services).await?);
-        }
+        let clients = Clients::connect(services).await?;
         let (supply, mut names) = People::queue();
         let browser = services.browser()?;
         let outcomes = Arc::new(Mutex::new(Outcomes {
@@ -162,10 +156,12 @@ impl Load {
         let recorder = Arc::clone(&outcomes);
         let accounts = accounts.to_vec();
         let mut turn = 0;
+        let connections = clients.connections();
+        tasks.spawn(clients.follow_files(stopping.clone()));
         tasks.spawn(at_rate(TOKEN_CALLS, stopping.clone(), move || {
             turn += 1;
             let recorder = Arc::clone(&recorder);
-            let client = clients.get(turn % CONNECTIONS).cloned();
+            let client = connections.borrow().next(turn);
             let account = accounts.get(turn % accounts.len().max(1)).copied();
             async move {
                 let (Some(client), Some(account)) = (client, account) else {
@@ -235,18 +231,6 @@ async fn in_time<T>(call: impl Future<Output = anyhow::Result<T>>) -> Result<(),
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(format!("{error:#}")),
         Err(_) => Err(format!("no answer after {TIMEOUT:?}")),
-    }
-}
-
-/// Connects to refresh-svc.
-async fn connect(services: &Services) -> anyhow::Result<TokenServiceClient<Channel>> {
-    let begun = Instant::now();
-    loop {
-        match services.tokens(&services.client).await {
-            Err(error) if begun.elapsed() > CONNECT_TIMEOUT => return Err(error),
-            Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
-            connected => return connected,
-        }
     }
 }
 

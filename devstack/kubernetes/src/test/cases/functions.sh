@@ -44,6 +44,37 @@ images() {
         echo
     done
 }
+# Writes a new key and a certificate with the names and usages of the old one.
+issue() { # directory with tls.crt, directory with ca.crt and ca.key
+    local extensions
+    extensions=$(openssl x509 -in "$1/tls.crt" -noout -ext subjectAltName,extendedKeyUsage |
+        sed -n 's/^ *\(DNS:\)/subjectAltName=\1/p; s/^ *TLS Web Server.*/extendedKeyUsage=serverAuth/p;
+            s/^ *TLS Web Client.*/extendedKeyUsage=clientAuth/p')
+    openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1/tls.key"
+    openssl req -new -key "$1/tls.key" -subj "/CN=$(basename "$1")" |
+        openssl x509 -req -CA "$2/ca.crt" -CAkey "$2/ca.key" -days 30 \
+            -extfile <(printf '%s\n' "$extensions") -out "$1/tls.crt"
+}
+# Makes these authorities the trusted ones of the services and of the caller. The kubelet replaces the
+# files, and then the services read them.
+trust() { # certificates
+    local name
+    for name in base/auth-svc-tls base/sync-svc-tls base/refresh-svc-tls client; do
+        cat "$@" >"latchkey-secrets/$name/ca.crt"
+    done
+    for name in auth-svc-tls sync-svc-tls refresh-svc-tls; do
+        replace $name
+    done
+    sleep 180
+}
+# Tells the demo provider which client secrets are valid beside its own, which it may also refuse.
+client_secrets() { # JSON of the settings
+    local address
+    address=$(kubectl -n "$NAMESPACE" get service demo-provider -o jsonpath='{.spec.clusterIP}')
+    curl -sSf -m 30 --cacert latchkey-secrets/dev/demo-provider-tls/ca.crt --noproxy '*' \
+        --resolve "demo-provider:8443:$address" -H 'Content-Type: application/json' -X PATCH -d "$1" \
+        https://demo-provider:8443/control/settings >/dev/null
+}
 # Gives a service a second login role with another password, and removes the first one.
 second_role() { # service, group
     local role=${1//-/_} file=latchkey-secrets/base/$1/database-url password url

@@ -1,9 +1,9 @@
-//! Every secret that is read at the start is rotated, by the steps of `docs/operate.md` ("Rotate every
-//! secret") and, for the sealing key, `docs/runbook.md`, with the times to wait that stand there.
+//! Every secret is rotated, by the steps of `docs/operate.md` ("Rotate every secret") and, for the
+//! sealing key, `docs/runbook.md`, with the times to wait that stand there.
 
 use crate::test::case::Case;
 
-pub(super) static ROTATIONS: [Case; 10] = [
+pub(super) static ROTATIONS: [Case; 12] = [
     Case::new(
         "rotated: the sealing key",
         "
@@ -108,5 +108,42 @@ done
     Case::new(
         "rotated: broker password of refresh-svc",
         "second_user refresh-svc\n",
+    ),
+    Case::new(
+        "rotated: client secret of the provider",
+        "
+file=latchkey-secrets/base/providers/google-client-secret
+former=$(cat $file)
+secret=$(openssl rand -hex 24)
+client_secrets \"{\\\"client_secrets\\\": [\\\"$former\\\", \\\"$secret\\\"]}\"
+printf '%s' \"$secret\" >$file
+replace providers
+kubectl -n $NAMESPACE rollout restart deployment auth-svc refresh-svc
+rolled_out
+client_secrets \"{\\\"client_secrets\\\": [\\\"$secret\\\"]}\"
+",
+    ),
+    // The roll-outs make every connection anew.
+    Case::new(
+        "rotated: the authority of the certificates",
+        "
+mkdir next-ca
+openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out next-ca/ca.key
+openssl req -x509 -new -key next-ca/ca.key -days 3650 -subj '/CN=Latchkey 2' -out next-ca/ca.crt
+trust latchkey-secrets/ca/ca.crt next-ca/ca.crt
+issue latchkey-secrets/client next-ca
+for service in auth-svc sync-svc refresh-svc; do
+    issue latchkey-secrets/base/$service-tls next-ca
+    replace $service-tls
+done
+kubectl -n $NAMESPACE rollout restart deployment auth-svc sync-svc refresh-svc
+rolled_out
+trust next-ca/ca.crt
+kubectl -n $NAMESPACE rollout restart deployment auth-svc sync-svc refresh-svc
+rolled_out
+shows sync-svc 50052 latchkey-secrets/base/sync-svc-tls/tls.crt
+shows refresh-svc 50051 latchkey-secrets/base/refresh-svc-tls/tls.crt
+cp next-ca/* latchkey-secrets/ca/
+",
     ),
 ];

@@ -50,14 +50,7 @@ rolled_out
         "renewed certificates",
         "
 for service in auth-svc sync-svc refresh-svc; do
-    directory=latchkey-secrets/base/$service-tls
-    openssl x509 -in $directory/tls.crt -noout -ext subjectAltName,extendedKeyUsage |
-        sed -n 's/^ *\\(DNS:\\)/subjectAltName=\\1/p; s/^ *TLS Web Server.*/extendedKeyUsage=serverAuth/p;
-            s/^ *TLS Web Client.*/extendedKeyUsage=clientAuth/p' >$directory.extensions
-    openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out $directory/tls.key
-    openssl req -new -key $directory/tls.key -subj /CN=$service |
-        openssl x509 -req -CA latchkey-secrets/ca/ca.crt -CAkey latchkey-secrets/ca/ca.key -days 30 \\
-            -extfile $directory.extensions -out $directory/tls.crt
+    issue latchkey-secrets/base/$service-tls latchkey-secrets/ca
     replace $service-tls
 done
 # The kubelet renews the files, and then the services read them.
