@@ -22,6 +22,8 @@ pub enum Package {
     Curl,
     /// Chromium, for tests that need a real browser.
     Chromium,
+    /// Prometheus with promtool, for tests of metrics.
+    Prometheus,
     /// What a Kubernetes node and its operator call.
     KubernetesNode,
 }
@@ -38,6 +40,7 @@ impl Package {
             Self::Python => "Python 3 with venv",
             Self::Curl => "curl",
             Self::Chromium => "Chromium",
+            Self::Prometheus => "Prometheus with promtool",
             Self::KubernetesNode => "runc, iptables, ipset, conntrack, ip or openssl",
         }
     }
@@ -51,6 +54,7 @@ impl Package {
             Self::Curl => "curl",
             // Without a font, a page shows boxes instead of letters.
             Self::Chromium => "chromium fonts-dejavu-core",
+            Self::Prometheus => "prometheus",
             Self::KubernetesNode => "runc iptables ipset conntrack iproute2 openssl",
         }
     }
@@ -63,7 +67,17 @@ impl Package {
             Self::Python => python_has_environments(),
             Self::Curl => on_path("curl").is_some(),
             Self::Chromium => on_path("chromium").is_some(),
+            Self::Prometheus => on_path("prometheus").is_some() && on_path("promtool").is_some(),
             Self::KubernetesNode => NODE_PROGRAMS.iter().all(|name| on_path(name).is_some()),
+        }
+    }
+
+    /// The links with which systemd starts the daemons of a package at the next boot, although it
+    /// was only installed for its programs.
+    fn starts_at_boot(self) -> &'static [&'static str] {
+        match self {
+            Self::Prometheus => &["/etc/systemd/system/multi-user.target.wants/prometheus.service"],
+            _ => &[],
         }
     }
 
@@ -76,7 +90,7 @@ impl Package {
 }
 
 /// Installs missing packages with apt-get if this process is root. The services of the packages
-/// are not started.
+/// are not started, and that of Prometheus is not started at the next boot either.
 ///
 /// # Errors
 /// A program is missing and this process may not install it, or apt-get fails.
@@ -113,6 +127,10 @@ pub fn ensure_installed(packages: &[Package], progress: &Progress) -> Result<(),
     let mut arguments = vec!["install", "-y", "--no-install-recommends"];
     arguments.extend(packages);
     apt_get(&arguments)?;
+    for link in missing.iter().flat_map(|package| package.starts_at_boot()) {
+        // Without systemd there is none.
+        let _ = fs::remove_file(link);
+    }
     match missing.into_iter().find(|package| !package.is_installed()) {
         Some(package) => Err(package.missing()),
         None => Ok(()),
