@@ -13,8 +13,9 @@ use latchkey_messaging::broker::{BrokerCheck, BrokerConfig};
 use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_providers::Registry;
 use latchkey_service::background::Supervisor;
-use latchkey_service::database::{self, DatabaseCheck};
+use latchkey_service::database::{self, DatabaseCheck, measure_pool};
 use latchkey_service::health::{self, Readiness};
+use latchkey_service::metrics::sample;
 use latchkey_service::run::listen;
 use latchkey_service::{BuildInfo, StartError, shutdown};
 use tokio_util::sync::CancellationToken;
@@ -26,13 +27,14 @@ use crate::http::cors::cors;
 use crate::http::default_errors::{describe_empty_errors, not_found};
 use crate::http::headers::security_headers;
 use crate::http::keep_alive::end_keep_alive;
-use crate::http::metrics::count_request;
+use crate::http::metrics::{self, count_request};
 use crate::http::rate_limit::RateLimits;
 use crate::http::redirect_body::redirect_body;
 use crate::http::request_limits::{MAX_BODY, enforce_limits};
 use crate::http::root_span::RequestSpan;
 use crate::http::too_many_requests::rate_limit;
 use crate::login::flow::FLOW_LIFETIME;
+use crate::login::open_flows::OpenFlows;
 use crate::login::redirect::custom_hosts;
 use crate::random::Randomness;
 use crate::routes;
@@ -116,6 +118,7 @@ fn read_at(
         clock,
         rate_limits,
         randomness: Randomness::default(),
+        open_flows: OpenFlows::default(),
         txt: Arc::new(txt),
         stopping: CancellationToken::new(),
     };
@@ -246,6 +249,16 @@ impl Application {
             );
             tasks.spawn("custom hosts", hosts);
         }
+        metrics::create(&self.state, &routes::describe());
+        tasks.spawn(
+            "pool metrics",
+            measure_pool(self.state.pool.clone(), stop.clone()),
+        );
+        let state = self.state.clone();
+        tasks.spawn(
+            "flow metrics",
+            sample(stop.clone(), move || metrics::measure_flows(&state)),
+        );
         let handle = self.server.handle();
         let serve_until = shutdown::delayed(&asked, self.state.config.shutdown_delay);
         let (state, stop_asked) = (self.state.clone(), asked.clone());

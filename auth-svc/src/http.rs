@@ -21,6 +21,7 @@ pub mod rate_limit;
 pub mod redirect_body;
 pub mod request_limits;
 pub mod root_span;
+pub mod route_pattern;
 pub mod router;
 pub mod same_site;
 pub mod static_files;

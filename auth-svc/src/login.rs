@@ -21,6 +21,7 @@ pub mod initiate;
 pub mod next_steps;
 pub mod notice;
 pub mod open;
+pub mod open_flows;
 pub mod openapi;
 pub mod outcome;
 pub mod parameters;

@@ -35,7 +35,8 @@ fn add_all(routes: &mut Routes<'_>) {
     members_page::routes(routes);
 }
 
-fn describe() -> OpenApi {
+/// Describes every route.
+pub fn describe() -> OpenApi {
     let mut routes = Routes::describing();
     add_all(&mut routes);
     routes.into_openapi()

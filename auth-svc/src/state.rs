@@ -11,6 +11,7 @@ use crate::account::grpc_clients::GrpcClients;
 use crate::config::Config;
 use crate::http::rate_limit::RateLimits;
 use crate::login::domain_policy::DeploymentPolicy;
+use crate::login::open_flows::OpenFlows;
 use crate::random::Randomness;
 use crate::workspace::domain_verification::dns::TxtRecords;
 
@@ -31,6 +32,8 @@ pub struct State {
     pub rate_limits: RateLimits,
     /// Source of random secrets.
     pub randomness: Randomness,
+    /// Number of flows that are open.
+    pub open_flows: OpenFlows,
     /// Resolver of the TXT records that verify domains.
     pub txt: Arc<dyn TxtRecords>,
     /// Cancelled when the service is asked to stop. It then still serves for `SHUTDOWN_DELAY`.

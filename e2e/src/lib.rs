@@ -1,5 +1,6 @@
 //! Helpers of the end-to-end tests: a stack with all services, started once per file.
 
+pub mod exposition;
 pub mod packages;
 pub mod script;
 

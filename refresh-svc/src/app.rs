@@ -10,8 +10,10 @@ use latchkey_opening::OpeningKeys;
 use latchkey_policy::Authorizer;
 use latchkey_policy::audit::{self, Table};
 use latchkey_service::background::Supervisor;
+use latchkey_service::database::measure_pool;
 use latchkey_service::grpc::{GrpcServer, ServerTls, Stopping};
 use latchkey_service::health::{self, Readiness};
+use latchkey_service::metrics::sample;
 use latchkey_service::run::listen;
 use latchkey_service::{BuildInfo, StartError, shutdown};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +24,7 @@ use crate::config::Config;
 use crate::disconnect_requests;
 use crate::engine::{Engine, Parts};
 use crate::grpc::{self, CallerLimits};
+use crate::metrics;
 use crate::reseal;
 use crate::store::{Connections, DatabaseServes, Store};
 use crate::upstream::Upstreams;
@@ -144,6 +147,18 @@ impl Application {
         let workers = supervisor.tasks_until(stop.clone());
         let behind = supervisor.tasks_until(background.clone());
         let engine = self.engine;
+        grpc::create_metrics(&engine);
+        behind.spawn(
+            "pool metrics",
+            measure_pool(self.connections.pool().clone(), background.clone()),
+        );
+        let cache = Arc::clone(&self.cache);
+        behind.spawn(
+            "cache metrics",
+            sample(background.clone(), move || {
+                metrics::cached_accounts(cache.len());
+            }),
+        );
 
         let relay = Relay::new(
             self.connections.pool().clone(),

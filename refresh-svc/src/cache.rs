@@ -174,7 +174,6 @@ impl Cache {
     }
 
     /// Number of cached accounts.
-    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.entries.len()
     }

@@ -132,6 +132,11 @@ impl Engine {
         }
     }
 
+    /// The providers that are configured.
+    pub(crate) fn providers(&self) -> &Registry {
+        &self.parts.providers
+    }
+
     /// Ends the watches, the background refreshes and every refresh that holds no lease.
     /// No lease is acquired from now on. Further calls are answered with what is stored.
     pub fn begin_shutdown(&self) {
@@ -218,6 +223,12 @@ impl Engine {
         Err(EngineError::StillRefreshing)
     }
 
+    /// Age of the token of a snapshot.
+    pub(crate) fn token_age(&self, snapshot: &Snapshot) -> Option<Duration> {
+        let token = snapshot.token.as_ref()?;
+        Some(token.age(self.parts.clock.now()))
+    }
+
     /// Reason why an answered token is less than what was requested.
     pub(crate) fn shortfall(&self, snapshot: &Snapshot, need: &Need) -> Option<&'static str> {
         shortfall(snapshot, need, self.parts.clock.now())
@@ -277,6 +288,7 @@ impl Engine {
         let timing = self.parts.timing;
         let give_up = Instant::now() + timing.lease() * 2 + timing.poll();
         let mut free = true;
+        let mut waiting: Option<metrics::LeaseWait> = None;
         while Instant::now() < give_up {
             if free {
                 let acquired = tokio::time::timeout_at(give_up, upstream.acquire(health));
@@ -296,6 +308,7 @@ impl Engine {
                     .acquire_lease(account, self.holder.next(), timing.lease(), stale_version)
                     .await?;
                 if let Some(lease) = lease {
+                    drop(waiting.take());
                     // The lease statement was running when shut-down began.
                     if self.stopping.is_cancelled() {
                         self.parts.store.release_unused(&lease).await?;
@@ -323,6 +336,7 @@ impl Engine {
                     .mark_dead(&credential, None, FailureClass::NoRefreshToken.into())
                     .await;
             }
+            waiting.get_or_insert_with(metrics::LeaseWait::begin);
             let held_for = credential.lease_left;
             free = held_for <= MIN_WAIT;
             let changed = listener.changed(held_for.min(timing.poll()).max(MIN_WAIT));

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use ::metrics::Counter;
+use ::metrics::{Counter, Histogram};
 use latchkey_domain::{AccountId, ScopeSet};
 use latchkey_policy::{Authorizer, pad_response_time};
 use latchkey_proto::token::token_service_server::{TokenService, TokenServiceServer};
@@ -63,12 +63,19 @@ pub(crate) fn server(
     )
 }
 
+/// Creates the metrics of the service.
+pub(crate) fn create_metrics(engine: &Engine) {
+    let providers = engine.providers().iter();
+    metrics::create(providers.map(|provider| provider.name()), status::reasons());
+}
+
 #[derive(Debug)]
 pub(crate) struct Tokens {
     engine: Engine,
     waiting: CallerLimiter,
     watching: CallerLimiter,
     answered: Counter,
+    age: Histogram,
 }
 
 impl Tokens {
@@ -77,7 +84,8 @@ impl Tokens {
             engine,
             waiting: CallerLimiter::new(limits.waiting),
             watching: CallerLimiter::new(limits.watching),
-            answered: metrics::answers("answered"),
+            answered: metrics::answers(metrics::ANSWERED),
+            age: metrics::token_age(),
         }
     }
 
@@ -192,6 +200,9 @@ impl Tokens {
         };
         call.check_and_audit(&snapshot)?;
         self.answered.increment(1);
+        if let Some(age) = self.engine.token_age(&snapshot) {
+            self.age.record(age);
+        }
         tracing::debug!(
             account.id = %account,
             provider = %snapshot.provider(),

@@ -38,6 +38,11 @@ impl HeldToken {
     pub fn remaining(&self, now: OffsetDateTime) -> Duration {
         Duration::try_from(self.expires_at - now).unwrap_or_default()
     }
+
+    /// Time since the issue; zero if the clock is behind that of the issue.
+    pub fn age(&self, now: OffsetDateTime) -> Duration {
+        Duration::try_from(now - self.expires_at + self.life).unwrap_or_default()
+    }
 }
 
 /// When the account was last requested, in seconds of the engine's clock.

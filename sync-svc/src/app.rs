@@ -13,7 +13,7 @@ use latchkey_messaging::topology::Subscription;
 use latchkey_policy::Authorizer;
 use latchkey_policy::audit::{self, Table, Writer};
 use latchkey_service::background::Supervisor;
-use latchkey_service::database::DatabaseCheck;
+use latchkey_service::database::{DatabaseCheck, measure_pool};
 use latchkey_service::grpc::Stopping;
 use latchkey_service::health::{self, Readiness};
 use latchkey_service::run::listen;
@@ -129,6 +129,7 @@ impl Application {
         let declared = maintenance.declared();
         tasks.spawn("maintenance of the topology", maintenance.run(stop.clone()));
         tasks.spawn("consumer", consumer.run(stop.clone()));
+        behind.spawn("pool metrics", measure_pool(pool.clone(), end.clone()));
         let ended = end.clone();
         behind.spawn("outbox relay", async move {
             // The queues are declared before the first event is published.

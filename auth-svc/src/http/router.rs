@@ -16,6 +16,7 @@ use utoipa::{Path, ToSchema as _};
 
 use crate::http::problem::Problem;
 use crate::http::request_limits::{DEFAULT_DEADLINE, LONG_DEADLINE, with_deadline};
+use crate::http::route_pattern::without_rules;
 
 /// The routes that are registered with actix-web, or only described.
 pub struct Routes<'a> {
@@ -148,7 +149,7 @@ impl<'a> Routes<'a> {
             }
         }
         let operation: Operation = P::operation();
-        let path = described_path(pattern);
+        let path = without_rules(pattern);
         if heads {
             let mut head = operation.clone();
             // Operation ids must be unique.
@@ -171,41 +172,5 @@ fn method_of(method: &HttpMethod) -> Method {
         HttpMethod::Head => Method::HEAD,
         HttpMethod::Patch => Method::PATCH,
         HttpMethod::Trace => Method::TRACE,
-    }
-}
-
-/// `/auth/{provider:google|microsoft}-apis` → `/auth/{provider}-apis`.
-fn described_path(pattern: &str) -> String {
-    let mut path = String::with_capacity(pattern.len());
-    let mut in_rule = false;
-    for c in pattern.chars() {
-        match c {
-            ':' => in_rule = true,
-            '}' => in_rule = false,
-            _ => {}
-        }
-        if !in_rule {
-            path.push(c);
-        }
-    }
-    path
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pattern_is_described_by_its_name() {
-        for (pattern, path) in [
-            (
-                "/auth/{provider:google|microsoft}-apis",
-                "/auth/{provider}-apis",
-            ),
-            ("/auth/oidc/{provider}", "/auth/oidc/{provider}"),
-            ("/", "/"),
-        ] {
-            assert_eq!(described_path(pattern), path);
-        }
     }
 }

@@ -108,10 +108,12 @@ pub async fn callback(
         Err(error) => return (Err(error), None),
     };
     let spent = removal(name_of(&flow.state));
-    (
-        finish(state, request, name, purpose, &query, flow).await,
-        Some(spent),
-    )
+    let expires_at = flow.expires_at;
+    let result = finish(state, request, name, purpose, &query, flow).await;
+    if !matches!(result, Err(CallbackError::Store(SignInError::Replayed))) {
+        state.open_flows.end(expires_at);
+    }
+    (result, Some(spent))
 }
 
 /// Returns the flow of this browser that `state` names, if it is within its rate limit.

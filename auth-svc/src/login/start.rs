@@ -13,6 +13,7 @@ use latchkey_service::database::{ANSWER, within};
 use url::Url;
 
 use crate::http::links::{found, link};
+use crate::http::metrics;
 use crate::http::query::{Query, QueryError};
 use crate::http::same_site;
 use crate::login::agreement::Agreement;
@@ -235,6 +236,8 @@ pub(crate) async fn start_flow(
         Err(_) => Vec::new(),
     };
     cookies.push(state.config.flow_keys.seal(&flow, &state.randomness)?);
+    state.open_flows.start(flow.expires_at);
+    metrics::count_flow(&flow.provider);
     tracing::info!(
         provider = %flow.provider,
         flow.id = %flow.id,

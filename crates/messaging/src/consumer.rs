@@ -29,7 +29,7 @@ impl Consumer {
     /// Runs until `stop`, through any failure of the broker. Finishes the messages that are
     /// being handled; the broker delivers the others to another consumer.
     pub async fn run(self, stop: CancellationToken) {
-        delivery::create_counters(self.subscription);
+        delivery::create_metrics(self.subscription);
         let mut retry_delay = RetryDelay::new();
         let mut outage = RetryDelay::new();
         while !stop.is_cancelled() {

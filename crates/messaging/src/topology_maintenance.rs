@@ -1,38 +1,46 @@
 //! Keeps the queues of sync-svc declared.
 
+mod queue_depth;
+
 use std::time::Duration;
 
 use lapin::Connection;
-use metrics::{counter, gauge};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{BrokerConfig, BrokerError, RetryDelay};
 use crate::parked::{self, Filter, OperatorQueue, Selection};
 use crate::topology::{
     OPTIONAL_EVENTS, RefusedDeclaration, RefusedDeclarations, RetiredQueues, RetrySchedule,
-    SYNC_SVC_QUEUE, Subscription, declare,
+    SYNC_SVC_QUEUE, Subscription, declare, declare_subscription,
 };
+use queue_depth::QueueDepths;
 
 /// Declares the queues of sync-svc periodically, so that a queue or a binding that was lost is
 /// restored, and publishes again the events that were unrouted meanwhile. Measures how many
-/// events are unrouted. Retires the queues of the previous version.
+/// events are unrouted, and how many messages wait in each queue. Retires the queues of the
+/// previous version.
 #[derive(Debug)]
 pub struct TopologyMaintenance {
     broker: BrokerConfig,
     interval: Duration,
     retired: RetiredQueues,
+    retry_schedule: RetrySchedule,
+    depths: QueueDepths,
     refused_declarations: RefusedDeclarations,
     declared: CancellationToken,
 }
 
 impl TopologyMaintenance {
-    /// `retry_schedule` names the retry queues of the retired queues; `interval` is the time
-    /// between two rounds.
+    /// `retry_schedule` names the retry queues, also those of the retired queues; `interval` is the
+    /// time between two rounds.
     pub fn new(broker: BrokerConfig, retry_schedule: RetrySchedule, interval: Duration) -> Self {
         Self {
             broker,
             interval,
-            retired: RetiredQueues::new(retry_schedule),
+            depths: QueueDepths::new(&retry_schedule),
+            retired: RetiredQueues::new(retry_schedule.clone()),
+            retry_schedule,
             refused_declarations: RefusedDeclarations::default(),
             declared: CancellationToken::new(),
         }
@@ -58,6 +66,7 @@ impl TopologyMaintenance {
 
     /// Runs until `stop`, through any failure of the broker.
     pub async fn run(mut self, stop: CancellationToken) {
+        self.create_metrics();
         let mut retry_delay = RetryDelay::new();
         while !stop.is_cancelled() {
             let ended = tokio::select! {
@@ -73,6 +82,26 @@ impl TopologyMaintenance {
         }
     }
 
+    fn create_metrics(&self) {
+        describe_gauge!(
+            "latchkey_unrouted_messages",
+            "Events that no queue was bound for and that wait in latchkey.unrouted. 0 in a healthy \
+             system."
+        );
+        describe_counter!(
+            "latchkey_unrouted_again_total",
+            "Unrouted events that were published again, because their queue is back."
+        );
+        describe_counter!(
+            "latchkey_queue_checks_total",
+            "Rounds in which the queues were declared and their messages counted."
+        );
+        gauge!("latchkey_unrouted_messages").set(0);
+        counter!("latchkey_unrouted_again_total").increment(0);
+        counter!("latchkey_queue_checks_total").increment(0);
+        self.depths.create_gauges();
+    }
+
     async fn session(&mut self, retry_delay: &mut RetryDelay) -> Result<(), BrokerError> {
         let connection = self.broker.connect().await?;
         let mut left = 0;
@@ -86,6 +115,9 @@ impl TopologyMaintenance {
     /// Returns how many messages are left unrouted. They are read only if their number differs
     /// from `before`.
     async fn round(&mut self, connection: &Connection, before: u32) -> Result<u32, BrokerError> {
+        // The consumer declares the retry queues too, and reports what the broker refuses. A queue
+        // that does not exist cannot be counted.
+        declare_subscription(connection, &Subscription::SYNC_SVC, &self.retry_schedule).await?;
         let refused = declare(connection).await?;
         self.refused_declarations.replace(&refused);
         self.declared.cancel();
@@ -108,6 +140,8 @@ impl TopologyMaintenance {
         if refused.iter().all(bound) {
             self.retired.round(connection).await?;
         }
+        self.depths.measure(connection).await?;
+        counter!("latchkey_queue_checks_total").increment(1);
         // If the limit was reached, there may be more.
         Ok(if again < REDRIVE_LIMIT { left } else { 0 })
     }

@@ -8,6 +8,7 @@
 
 mod check;
 mod connection_checks;
+mod pool_metrics;
 mod pooler;
 mod time_limit;
 
@@ -21,6 +22,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 pub use check::DatabaseCheck;
 pub use connection_checks::{RECENTLY_TESTED, without_tests};
+pub use pool_metrics::measure_pool;
+pub(crate) use pool_metrics::{AcquireTimes, DIRECTIVE as ACQUIRE_TIMES_DIRECTIVE};
 pub use pooler::{is_pooled_by_transaction, refuse_transaction_pooling};
 pub use time_limit::{ANSWER, UNHURRIED, within};
 
@@ -68,6 +71,7 @@ fn pool_with(
         .apply_to(PgPoolOptions::new())
         .max_connections(most)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .acquire_time_level(pool_metrics::EVENT_LEVEL)
         .connect_lazy_with(options.application_name(name)))
 }
 

@@ -151,6 +151,7 @@ pub async fn serve(
     let failed = |error| StartError::io("health endpoints", error);
     // In a test, nothing else installs the recorder.
     crate::metrics::install();
+    crate::metrics::set_build_info(&build);
     let app = move || {
         App::new()
             .configure(routes(readiness.clone(), build.clone()))

@@ -18,6 +18,8 @@ use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use crate::database::{ACQUIRE_TIMES_DIRECTIVE, AcquireTimes};
+
 pub use opentelemetry::trace::TraceId;
 
 pub use log_line::{LogFormat, LogLine};
@@ -96,6 +98,7 @@ impl Settings {
 
         tracing_subscriber::registry()
             .with(self.filter)
+            .with(AcquireTimes)
             // Before the log: the log line reads the trace that this layer opens.
             .with(
                 tracing_opentelemetry::layer()
@@ -120,7 +123,8 @@ impl Settings {
 fn filter(environment: &Environment) -> Result<EnvFilter, ConfigError> {
     const NAME: &str = "RUST_LOG";
     let text = environment.optional(NAME)?;
-    EnvFilter::try_new(text.as_deref().unwrap_or("info")).map_err(|_| {
+    let text = text.as_deref().unwrap_or("info");
+    EnvFilter::try_new(format!("{text},{ACQUIRE_TIMES_DIRECTIVE}")).map_err(|_| {
         let problem = "must be error, warn, info, debug, trace or off, or a list with levels of \
                        crates such as info,sqlx=warn";
         ConfigError::new(NAME, problem)

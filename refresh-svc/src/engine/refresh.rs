@@ -98,7 +98,7 @@ impl Engine {
             .unwrap_or(Err(TokenError::of(FailureClass::OutcomeUnknown)));
         // The provider has answered: the permit is free for the next request.
         let (outcome, label) = match &answer {
-            Ok(_) => (Outcome::Success, "refreshed"),
+            Ok(_) => (Outcome::Success, metrics::REFRESHED),
             Err(error) => (Outcome::of(error), error.class.reason()),
         };
         permit.record(credential.account, outcome, &self.parts.jitter);

@@ -20,6 +20,21 @@ pub(super) fn reason(error: &EngineError) -> &'static str {
     reason_of(error).info().name
 }
 
+/// The reasons that [`reason`] may return.
+pub(super) fn reasons() -> impl Iterator<Item = &'static str> {
+    static OWN: [EngineError; 7] = [
+        EngineError::AccountNotFound,
+        EngineError::AccountAmbiguous,
+        EngineError::StoreUnavailable,
+        EngineError::StillRefreshing,
+        EngineError::Stopping,
+        EngineError::TooManyWatchers,
+        EngineError::TooManyCalls,
+    ];
+    let classes = FailureClass::ALL.into_iter().map(FailureClass::reason);
+    classes.chain(OWN.iter().map(reason))
+}
+
 fn reason_of(error: &EngineError) -> Reason {
     match error {
         EngineError::AccountNotFound => Reason::AccountNotFound,

@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use super::StoreError;
+use crate::metrics;
 
 /// Share of the pool that reads and leases may use, so that storing a refresh never
 /// waits for them.
@@ -115,6 +116,7 @@ impl Connections {
             Priority::Fair => {
                 let fair_permit =
                     timeout(FAIR_TIMEOUT, Arc::clone(&self.fair_permits).acquire_owned()).await;
+                metrics::turn().record(queued_at.elapsed());
                 fair_permit
                     .map_err(|_| StoreError::Late(FAIR_TIMEOUT))?
                     .ok()

@@ -9,7 +9,7 @@ use lapin::Channel;
 use lapin::message::Delivery;
 use lapin::options::BasicAckOptions;
 use lapin::types::AMQPValue;
-use metrics::{Counter, counter};
+use metrics::{Counter, Histogram, counter, describe_counter, describe_histogram, histogram};
 use time::format_description::well_known::Rfc3339;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -28,12 +28,30 @@ const REASON_MAX_CHARS: usize = 500;
 /// Label of messages whose type the queue does not accept: senders choose it.
 const UNKNOWN: &str = "unknown";
 
-/// Creates the counters of parked messages before the first one. Prometheus sees no increase in a
-/// counter that begins with 1.
-pub(super) fn create_counters(subscription: Subscription) {
+/// How the handling of a message ends, as a label.
+const OUTCOMES: [&str; 4] = ["handled", "failed", "refused", "deferred"];
+
+/// Creates the metrics of a subscription before its first message. Prometheus sees no increase in
+/// a counter that begins with 1.
+pub(super) fn create_metrics(subscription: Subscription) {
+    describe_counter!(
+        "latchkey_messages_total",
+        "Messages that were consumed, by queue, type of event and outcome: handled, failed (it is \
+         tried again), refused (it is parked) or deferred (the database did not answer; not \
+         counted as an attempt)."
+    );
+    describe_histogram!(
+        "latchkey_event_lag_seconds",
+        "Time from the time of an event, which is that of its change, to the end of its handling."
+    );
+    for event in subscription.routing_keys.iter().copied() {
+        drop(lag(event));
+    }
     let accepted = subscription.routing_keys.iter().copied();
     for event in accepted.chain([UNKNOWN]) {
-        messages(subscription, event.to_owned(), "refused").increment(0);
+        for outcome in OUTCOMES {
+            messages(subscription, event.to_owned(), outcome).increment(0);
+        }
     }
 }
 
@@ -42,6 +60,10 @@ fn messages(subscription: Subscription, event: String, outcome: &'static str) ->
         "latchkey_messages_total",
         "queue" => subscription.queue, "event" => event, "outcome" => outcome
     )
+}
+
+fn lag(event: &str) -> Histogram {
+    histogram!("latchkey_event_lag_seconds", "event" => event.to_owned())
 }
 
 pub(super) struct Task {
@@ -81,6 +103,7 @@ impl Task {
             span.record("event.type", message.event_type.as_str());
         }
         async {
+            let written_at = read.as_ref().ok().and_then(|message| message.time);
             let outcome = match read {
                 Ok(message) => self.outcome(message).await,
                 Err(error) => Outcome::Failed(error),
@@ -95,6 +118,11 @@ impl Task {
                 }
                 Outcome::Failed(_) => "refused",
             };
+            if let (Outcome::Handled, Some(written_at)) = (&outcome, written_at) {
+                // The clocks of the database and of this process may differ.
+                let waited = self.consumer.clock.now() - written_at;
+                lag(&event).record(waited.as_seconds_f64().max(0.0));
+            }
             messages(subscription, event, counted).increment(1);
             if let Err(error) = self.settle(&delivery, outcome).await {
                 tracing::warn!(%error, "message is delivered again");

@@ -9,9 +9,11 @@ use latchkey_domain::EventId;
 use latchkey_service::database;
 use sqlx::{PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::held_back::{Destination, HeldBack};
+use super::lag::published;
 use crate::broker::{BrokerError, confirmed, publish};
 use crate::envelope::Envelope;
 use crate::outbox::schema::{Schema, per_schema};
@@ -42,6 +44,8 @@ struct Row {
     payload: Vec<u8>,
     traceparent: Option<String>,
     created_at: OffsetDateTime,
+    /// Age in seconds when it was claimed, by the clock of the database.
+    age: f64,
 }
 
 impl Row {
@@ -148,6 +152,7 @@ impl Publisher {
         let Some((transaction, rows)) = claimed.await? else {
             return Ok(Batch::default());
         };
+        let claimed_at = Instant::now();
 
         let in_flight = FuturesUnordered::new();
         let mut failure = None;
@@ -169,7 +174,7 @@ impl Publisher {
                 }
             }
         }
-        let (done, ended) = self.settle(&rows, in_flight).await;
+        let (done, ended) = self.settle(&rows, claimed_at, in_flight).await;
         let failure = failure.or(ended);
 
         database::within(database::ANSWER, self.delete(transaction, &done)).await?;
@@ -194,6 +199,7 @@ impl Publisher {
     async fn settle(
         &self,
         rows: &[Row],
+        claimed_at: Instant,
         mut in_flight: FuturesUnordered<impl Future<Output = (usize, Result<(), BrokerError>)>>,
     ) -> (Vec<i64>, Option<BrokerError>) {
         let mut open: Vec<bool> = vec![false; rows.len()];
@@ -202,6 +208,7 @@ impl Publisher {
         }
         let mut done = Vec::with_capacity(rows.len());
         let mut ended = None;
+        let published = published(self.schema);
         while let Ok(Some((index, outcome))) =
             tokio::time::timeout(CONFIRM_GAP, in_flight.next()).await
         {
@@ -211,6 +218,7 @@ impl Publisher {
             match outcome {
                 Ok(()) => {
                     open[index] = false;
+                    published.record(row.age + claimed_at.elapsed().as_secs_f64());
                     done.push(row.seq);
                 }
                 Err(error @ BrokerError::Amqp(_)) => {
@@ -268,7 +276,8 @@ impl Publisher {
         let rows: Vec<Row> = sqlx::query_as(per_schema!(
             self.schema,
             "SELECT seq, event_id, exchange, routing_key, event_type, subject, payload,
-                    traceparent, created_at
+                    traceparent, created_at,
+                    extract(epoch FROM clock_timestamp() - created_at)::float8 AS age
              FROM ",
             ".outbox
              WHERE ((exchange, routing_key) IN (SELECT * FROM unnest($2::text[], $3::text[]))) = $4
