@@ -3,12 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
+use latchkey_config::{ConfigError, ConfigErrors, Environment, WebOrigin, read_all};
 use latchkey_sealing::SealingKey;
 use latchkey_service::shutdown;
 use url::Url;
 
-use crate::http::origin::WebOrigin;
 use crate::login::domain_list::DomainList;
 use crate::login::flow_cookie::FlowKeys;
 use crate::login::redirect::ReturnPolicy;

@@ -14,7 +14,6 @@ pub mod keep_alive;
 pub mod layout;
 pub mod links;
 pub mod metrics;
-pub mod origin;
 pub mod problem;
 pub mod query;
 pub mod rate_limit;

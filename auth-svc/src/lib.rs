@@ -8,11 +8,9 @@
 
 pub mod account;
 pub mod app;
-pub mod commands;
 pub mod config;
 pub mod http;
 pub mod login;
-pub mod random;
 mod routes;
 pub mod secret;
 pub mod session;
@@ -22,3 +20,4 @@ pub mod workspace;
 
 pub use app::Application;
 pub use config::Config;
+pub use latchkey_workspaces::random;

@@ -10,8 +10,6 @@ pub mod consent;
 pub mod context;
 pub mod described_workspace;
 pub mod destination;
-pub mod domain_list;
-pub mod domain_policy;
 pub mod error_messages;
 pub mod event;
 pub mod flow;
@@ -36,3 +34,5 @@ pub mod start_parameter;
 pub mod used_flow;
 pub mod welcome_page;
 pub mod workspace_choice;
+
+pub use latchkey_workspaces::{domain_list, domain_policy};

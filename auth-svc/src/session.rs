@@ -4,7 +4,6 @@ pub mod access_token;
 pub mod config;
 pub mod cookie;
 pub mod handover;
-pub mod keys;
 pub mod lookup;
 pub mod refresh_cookie;
 pub mod responses;
@@ -14,3 +13,5 @@ pub mod sign_out;
 pub mod token_endpoint;
 pub mod token_pair;
 pub mod user_agent;
+
+pub use latchkey_signing_keys as keys;

@@ -2,9 +2,9 @@
 
 pub mod admin;
 pub mod custom_domain;
-pub mod domain_verification;
 pub mod domains;
 pub mod invitations;
 pub mod members;
-pub mod removal;
 pub mod verification_link;
+
+pub use latchkey_workspaces::{domain_verification, removal};

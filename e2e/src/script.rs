@@ -64,15 +64,15 @@ pub async fn run(
     Ok(())
 }
 
-/// Runs `auth-svc workspace` and returns its output.
+/// Runs `latchkey workspace` as an operator and returns its output.
 ///
 /// # Errors
 /// The command fails.
 pub async fn workspace(stack: &Stack, arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new(binary("auth-svc")?)
+    let output = Command::new(binary("latchkey")?)
         .arg("workspace")
         .args(arguments)
-        .env("DATABASE_URL", stack.database().url())
+        .env("DATABASE_URL", stack.database().operator_url())
         .env("PUBLIC_URL", stack.public_url())
         .output()
         .await?;

@@ -3,11 +3,13 @@
 //!
 //! The SQL is embedded in the program.
 
+mod status;
 mod wait;
 
 use sqlx::PgPool;
 use sqlx::migrate::{MigrateError, Migrator};
 
+pub use self::status::{MigrationState, status};
 pub use self::wait::{NotReady, wait};
 
 /// All migrations, the oldest first.

@@ -28,7 +28,7 @@ pub enum NotReady {
     /// is always so.
     #[error(
         "the database is not migrated yet, or the role of DATABASE_URL is in none of \
-         latchkey_auth, latchkey_sync and latchkey_refresh"
+         latchkey_auth, latchkey_sync, latchkey_refresh and latchkey_operator"
     )]
     Unreadable,
     /// The database cannot be reached, or it reports an error. The error is part of the text and
@@ -41,7 +41,7 @@ pub enum NotReady {
 }
 
 impl NotReady {
-    fn of_query(error: sqlx::Error) -> Self {
+    pub(crate) fn of_query(error: sqlx::Error) -> Self {
         // undefined_table, insufficient_privilege
         let unreadable = error
             .as_database_error()

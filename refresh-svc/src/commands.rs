@@ -1,5 +1,4 @@
 //! Subcommands besides the server.
 
-pub mod audit;
 pub mod check;
 pub mod keys;

@@ -1,13 +1,13 @@
-//! `refresh-svc`: serves access tokens; generates and checks keys.
+//! `refresh-svc`: serves access tokens; generates and checks the keys that seal grants, which no
+//! other program may open. The other commands for operators are in `latchkey`.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use latchkey_config::{ConfigCommand, ConfigErrors, Environment};
+use latchkey_config::{ConfigCommand, ConfigErrors, Environment, MovedCommand};
 use latchkey_domain::SystemClock;
-use latchkey_policy::Contract;
 use latchkey_service::run::{config_main, service_main};
 use latchkey_service::{StartError, shutdown};
 use refresh_svc::commands::keys::status::Lost;
@@ -36,18 +36,12 @@ enum Command {
         #[command(subcommand)]
         command: Keys,
     },
-    /// Explain a policy: who may ask for what.
-    Policy {
-        #[command(subcommand)]
-        command: latchkey_policy::command::Command,
-    },
-    /// Manage the records of who received which token.
-    Audit {
-        #[command(subcommand)]
-        command: Audit,
-    },
     /// Open every stored token with SEALING_PRIVATE_KEYS and count tokens by key.
     Check,
+    #[command(hide = true)]
+    Policy(MovedCommand),
+    #[command(hide = true)]
+    Audit(MovedCommand),
 }
 
 #[derive(Subcommand)]
@@ -66,36 +60,15 @@ enum Keys {
     Reseal,
 }
 
-#[derive(Subcommand)]
-enum Audit {
-    /// Delete old records. DATABASE_URL must log in as an operator.
-    Prune {
-        /// Records younger than this are kept; at least 30d.
-        #[arg(long, value_parser = latchkey_config::parse_duration)]
-        older_than: std::time::Duration,
-    },
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
     match Arguments::parse().command.unwrap_or(Command::Server) {
         Command::Server => service_main(SERVICE, read, serve).await,
         Command::Config { command } => config_main(SERVICE, command, read),
-        Command::Policy { command } => ended(latchkey_policy::command::run(
-            &command,
-            Contract::tokens(),
-            &mut std::io::stdout().lock(),
-        )),
-        Command::Audit {
-            command: Audit::Prune { older_than },
-        } => ended(
-            commands::audit::prune(
-                &Environment::of_process(),
-                older_than,
-                &mut std::io::stdout(),
-            )
-            .await,
-        ),
+        Command::Policy(moved) => {
+            moved.report(SERVICE, "policy", "policy check|explain refresh-svc")
+        }
+        Command::Audit(moved) => moved.report(SERVICE, "audit", "audit prune tokens"),
         Command::Keys { command } => ended(keys(command).await),
         Command::Check => {
             ended(commands::check::check(&Environment::of_process(), &mut std::io::stdout()).await)

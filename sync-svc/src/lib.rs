@@ -2,19 +2,14 @@
 //! records what the workers report.
 
 pub mod app;
-pub mod channel;
-pub mod channel_events;
-pub mod commands;
 pub mod config;
 pub mod connect;
 pub mod consumer;
-pub mod grant;
 pub mod grant_events;
 pub mod grpc;
 pub mod member_removal;
-pub mod store;
 pub mod sweep;
-pub mod sync_reports;
 
 pub use app::Application;
 pub use config::Config;
+pub use latchkey_accounts::{channel, channel_events, grant, store, sync_reports};

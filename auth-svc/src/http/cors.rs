@@ -11,9 +11,9 @@ use actix_web::http::header::{
 };
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, HttpResponse, web};
+use latchkey_config::WebOrigin;
 use url::Url;
 
-use crate::http::origin::WebOrigin;
 use crate::http::same_site;
 use crate::state::State;
 

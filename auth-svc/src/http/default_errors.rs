@@ -97,7 +97,7 @@ pub async fn not_found(request: HttpRequest) -> HttpResponse {
         title: "This page does not exist",
         text: if request.path().starts_with("/auth/") {
             "If a provider sent you here, its registered redirect URI is wrong. Your \
-             administrator can print the right ones with: auth-svc redirect-uris."
+             administrator can print the right ones with: latchkey redirect-uris."
                 .to_owned()
         } else {
             "This service has no page at this address. Please check the link.".to_owned()

@@ -4,9 +4,9 @@
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ORIGIN, REFERER};
+use latchkey_config::WebOrigin;
 use url::Url;
 
-use crate::http::origin::WebOrigin;
 use crate::http::problem::{NextStep, ProblemDetails};
 use crate::login::redirect::ReturnPolicy;
 

@@ -11,7 +11,7 @@ use crate::login::flow::Flow;
 use crate::login::outcome::{Outcome, SignInError};
 use crate::login::{consent, used_flow};
 use crate::secret::SessionSecret;
-use crate::store::identity;
+use crate::store::clock;
 use crate::store::session::{self, Session};
 use crate::store::workspace::member;
 
@@ -55,7 +55,7 @@ pub async fn connect(
     flow.agreement_for(session.workspace)
         .ok_or(SignInError::SessionChanged)?;
     member::connect_at_sign_in(&mut *transaction, &binding).await?;
-    let authenticated_at = identity::now(&mut transaction).await?;
+    let authenticated_at = clock::now(&mut transaction).await?;
     // No identity is written: a person who connects a mailbox must not be able to sign in
     // as its owner.
     let message = user_authenticated(

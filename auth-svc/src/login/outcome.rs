@@ -55,7 +55,7 @@ impl From<IssueError> for SignInError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WorkspaceError {
     /// The deployment has no workspace yet.
-    #[error("the deployment has no workspace: run `auth-svc workspace create`")]
+    #[error("the deployment has no workspace: run `latchkey workspace create`")]
     None,
     /// The named workspace does not exist.
     #[error("the workspace does not exist")]

@@ -8,11 +8,10 @@ mod site;
 
 use std::fmt;
 
+use latchkey_config::WebOrigin;
 use latchkey_domain::WorkspaceId;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
-
-use crate::http::origin::WebOrigin;
 
 pub use custom_hosts::CustomHosts;
 pub use site::Site;

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use latchkey_config::{ConfigErrors, Environment, read_all};
+use latchkey_config::{ConfigErrors, Environment, WebOrigin, read_all};
 
-use crate::http::origin::WebOrigin;
 use crate::session::keys::SigningKeys;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -50,7 +49,7 @@ impl SessionConfig {
                 environment.duration("REFRESH_TOKEN_EXPIRES_IN", 60 * DAY, MINUTE..=YEAR);
             let audience = environment.optional("ACCESS_TOKEN_AUDIENCE");
             let keys = environment
-                .required_parsed("SESSION_SIGNING_KEYS", "what `auth-svc keys generate` prints");
+                .required_parsed("SESSION_SIGNING_KEYS", "what `latchkey keys generate` prints");
             let token_pair_cookie = environment.flag("TOKEN_PAIR_COOKIE_ENABLED", false);
         }
         let issuer = public.to_string();

@@ -4,11 +4,11 @@
 
 use actix_web::HttpResponseBuilder;
 use actix_web::http::header::SET_COOKIE;
+use latchkey_config::WebOrigin;
 use latchkey_service::database::{ANSWER, within};
 use url::Url;
 
 use crate::http::links::found;
-use crate::http::origin::WebOrigin;
 use crate::session::access_token::{self, Bearer};
 use crate::session::token_pair;
 use crate::state::State;

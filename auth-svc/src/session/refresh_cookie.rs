@@ -5,9 +5,9 @@
 use actix_web::HttpRequest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use latchkey_config::WebOrigin;
 use time::OffsetDateTime;
 
-use crate::http::origin::WebOrigin;
 use crate::random::sha256;
 use crate::session::access_token::Token;
 

@@ -4,11 +4,11 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, SET_COOKIE};
 use actix_web::{HttpRequest, HttpResponse, web};
+use latchkey_config::WebOrigin;
 use latchkey_domain::{SessionId, UserId, WorkspaceId};
 use serde::{Deserialize, Serialize};
 
 use crate::http::cors::trusted_origin;
-use crate::http::origin::WebOrigin;
 use crate::http::problem::Problem;
 use crate::http::same_site;
 use crate::secret::HandoverCode;

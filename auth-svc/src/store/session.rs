@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::random::{Randomness, sha256};
 use crate::secret::SessionSecret;
 use crate::store::IssueError;
+use crate::store::audit::{Actor, Channel};
 
 /// A session that has not ended.
 #[derive(Debug, Clone)]
@@ -38,6 +39,17 @@ pub struct Session {
     pub is_admin: bool,
     /// When the session ends.
     pub expires_at: OffsetDateTime,
+}
+
+impl Session {
+    /// Returns the administrator whose session this is, for the audit of their changes.
+    pub const fn actor(&self, channel: Channel) -> Actor {
+        Actor::Administrator {
+            user: self.user,
+            session: self.id,
+            channel,
+        }
+    }
 }
 
 #[derive(FromRow)]

@@ -9,7 +9,7 @@ use crate::http::problem::Problem;
 use crate::http::router::Routes;
 use crate::login::domain_list::parse_domain;
 use crate::state::State;
-use crate::store::audit::{Action, Actor, Change, Channel};
+use crate::store::audit::{Action, Change, Channel};
 use crate::store::workspace::custom_host;
 use crate::store::workspace::domain::{self, Purpose};
 use crate::workspace::admin::{AdminError, admin};
@@ -69,7 +69,7 @@ async fn add(
     }
     let claim = domain_verification::claim(
         &state.pool,
-        Actor::of(&session, Channel::Http),
+        session.actor(Channel::Http),
         session.workspace,
         Purpose::Host,
         &host,
@@ -98,7 +98,7 @@ async fn verify(
     domain_verification::verify_by_record(
         &state.pool,
         &*state.txt,
-        Actor::of(&session, Channel::Http),
+        session.actor(Channel::Http),
         session.workspace,
         Purpose::Host,
         &host,
@@ -115,7 +115,7 @@ async fn verify(
     (status = 403, description = "Not an administrator, or another web site made the request", body = Problem)))]
 async fn remove(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
-    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
+    let mut change = Change::begin(&state.pool, session.actor(Channel::Http)).await?;
     custom_host::set(change.connection(), session.workspace, None)
         .await
         .map_err(VerificationError::from)?;

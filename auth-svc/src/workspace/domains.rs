@@ -10,7 +10,7 @@ use crate::http::problem::Problem;
 use crate::http::router::Routes;
 use crate::login::domain_list::parse_domain;
 use crate::state::State;
-use crate::store::audit::{Action, Actor, Change, Channel};
+use crate::store::audit::{Action, Change, Channel};
 use crate::store::workspace::domain::{self, Purpose, approve_domain};
 use crate::workspace::admin::{AdminError, admin};
 use crate::workspace::domain_verification::{self, approved_json, claim_json};
@@ -66,7 +66,7 @@ async fn add(
     }
     let claim = domain_verification::claim(
         &state.pool,
-        Actor::of(&session, Channel::Http),
+        session.actor(Channel::Http),
         session.workspace,
         Purpose::Access,
         &domain,
@@ -95,7 +95,7 @@ async fn verify(
     domain_verification::verify_by_record(
         &state.pool,
         &*state.txt,
-        Actor::of(&session, Channel::Http),
+        session.actor(Channel::Http),
         session.workspace,
         Purpose::Access,
         &domain,
@@ -120,7 +120,7 @@ async fn remove(
 ) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
     let domain = parsed(&domain)?;
-    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
+    let mut change = Change::begin(&state.pool, session.actor(Channel::Http)).await?;
     approve_domain(change.connection(), session.workspace, &domain, false).await?;
     change
         .commit(session.workspace, Action::DomainRemoved, &domain)

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::http::problem::Problem;
 use crate::http::router::Routes;
 use crate::state::State;
-use crate::store::audit::{Action, Actor, Change, Channel};
+use crate::store::audit::{Action, Change, Channel};
 use crate::store::workspace::invite::{self, set_public_invite};
 use crate::workspace::admin::{AdminError, admin};
 use crate::workspace::domain_verification::rfc3339;
@@ -84,7 +84,7 @@ async fn make(
     if !state.deployment_policy().allows(Some(email.domain())) {
         return Err(AdminError::DomainNotAllowed(email.domain().to_owned()));
     }
-    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
+    let mut change = Change::begin(&state.pool, session.actor(Channel::Http)).await?;
     let made = invite::invite(
         change.connection(),
         session.workspace,
@@ -121,7 +121,7 @@ async fn revoke(
     id: web::Path<Uuid>,
 ) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
-    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
+    let mut change = Change::begin(&state.pool, session.actor(Channel::Http)).await?;
     if invite::revoke(change.connection(), session.workspace, *id).await? {
         change
             .commit(
@@ -148,7 +148,7 @@ async fn public(
     switch: web::Json<Switch>,
 ) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
-    let mut change = Change::begin(&state.pool, Actor::of(&session, Channel::Http)).await?;
+    let mut change = Change::begin(&state.pool, session.actor(Channel::Http)).await?;
     let token = set_public_invite(
         change.connection(),
         session.workspace,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::http::problem::Problem;
 use crate::http::router::Routes;
 use crate::state::State;
-use crate::store::audit::{Action, Actor, Change, Channel};
+use crate::store::audit::{Action, Change, Channel};
 use crate::store::session::Session;
 use crate::store::workspace::member;
 use crate::workspace::admin::{AdminError, admin};
@@ -99,7 +99,7 @@ pub(crate) async fn remove_member(
         keep_connections,
         force: false,
     };
-    let mut change = Change::begin(&state.pool, Actor::of(administrator, channel)).await?;
+    let mut change = Change::begin(&state.pool, administrator.actor(channel)).await?;
     let deployment = state.deployment_policy();
     let removed = removal::remove(change.connection(), removal, deployment).await?;
     change

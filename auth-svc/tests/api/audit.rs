@@ -1,13 +1,11 @@
 //! The audit of changes by administrators and operators.
 
-use std::process::Command;
-
 use latchkey_testkit::Role;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use crate::support::{NameServer, PUBLIC, TestApp};
+use crate::support::{NameServer, PUBLIC, TestApp, latchkey};
 
 async fn actions(app: &TestApp) -> Vec<(String, String, String)> {
     sqlx::query_as("SELECT actor || ' ' || way, action, target FROM auth.audit ORDER BY at, id")
@@ -16,7 +14,7 @@ async fn actions(app: &TestApp) -> Vec<(String, String, String)> {
         .unwrap()
 }
 
-/// Runs `auth-svc workspace …`, which must succeed, and returns its output.
+/// Runs a command of `latchkey`, which must succeed, and returns its output.
 fn run_successfully(app: &TestApp, name_server: &NameServer, arguments: &[&str]) -> String {
     let (succeeded, text) = run(app, name_server, arguments);
     assert!(succeeded, "{arguments:?}: {text}");
@@ -25,17 +23,12 @@ fn run_successfully(app: &TestApp, name_server: &NameServer, arguments: &[&str])
 
 /// Runs the command and returns whether it succeeded, and its output.
 fn run(app: &TestApp, name_server: &NameServer, arguments: &[&str]) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_auth-svc"))
-        .arg("workspace")
-        .args(arguments)
-        .env_clear()
-        .env("DATABASE_URL", app.database.url(Role::Auth))
-        .env("PUBLIC_URL", PUBLIC)
-        .env("DNS_RESOLVERS", &name_server.address)
-        .output()
-        .unwrap();
-    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    (output.status.success(), text)
+    let variables = [
+        ("DATABASE_URL", app.database.url(Role::Operator)),
+        ("PUBLIC_URL", PUBLIC.to_owned()),
+        ("DNS_RESOLVERS", name_server.address.clone()),
+    ];
+    latchkey(arguments, &variables)
 }
 
 // R7, R18: every change over HTTP leaves one record; reading and failing leave none.
@@ -150,12 +143,16 @@ async fn what_an_operator_changes_is_recorded_and_listed() {
         &["custom-domain", "remove"],
         &["role", "grace@acme.example", "admin"],
     ] {
-        run_successfully(&app, &name_server, arguments);
+        run_successfully(&app, &name_server, &[&["workspace"], arguments].concat());
     }
     let link = run_successfully(
         &app,
         &name_server,
-        &["verification-link", "postmaster@initech.example"],
+        &[
+            "workspace",
+            "verification-link",
+            "postmaster@initech.example",
+        ],
     );
     let link = link.lines().find(|line| line.starts_with(PUBLIC)).unwrap();
     let (_, token) = link.split_once("token=").unwrap();
@@ -165,12 +162,17 @@ async fn what_an_operator_changes_is_recorded_and_listed() {
         .post_form("/verify-domain", format!("token={token}"))
         .await;
     assert_eq!(response.status, 200, "{}", response.body);
-    let text = run_successfully(&app, &name_server, &["remove-member", "Grace@acme.example"]);
+    let remove = ["workspace", "remove-member", "Grace@acme.example"];
+    let text = run_successfully(&app, &name_server, &remove);
     assert!(text.contains("can join again by signing in"), "{text}");
     assert_eq!(grace.me().await, None);
 
-    let records: Value =
-        serde_json::from_str(&run_successfully(&app, &name_server, &["--json", "audit"])).unwrap();
+    let records: Value = serde_json::from_str(&run_successfully(
+        &app,
+        &name_server,
+        &["--json", "audit", "list"],
+    ))
+    .unwrap();
     let records = records.as_array().unwrap();
     let mut listed: Vec<_> = records
         .iter()
@@ -198,10 +200,10 @@ async fn what_an_operator_changes_is_recorded_and_listed() {
     assert_eq!(records[1]["actor"], "LINK");
     for (place, record) in records.iter().enumerate().filter(|(place, _)| *place != 1) {
         assert_eq!(record["actor"], "OPERATOR", "{place}");
-        assert!(!record["databaseRole"].as_str().unwrap().is_empty());
+        assert_eq!(record["databaseRole"], "operator_person");
         assert!(!record.to_string().contains(token));
     }
-    let text = run_successfully(&app, &name_server, &["audit"]);
+    let text = run_successfully(&app, &name_server, &["audit", "list"]);
     assert!(text.contains("by COMMAND  member.removed"), "{text}");
 }
 
@@ -210,7 +212,8 @@ async fn what_an_operator_changes_is_recorded_and_listed() {
 async fn the_operator_must_force_the_removal_of_the_last_administrator() {
     let (app, name_server) = (TestApp::start().await, NameServer::start().await);
     let mut ada = app.signed_in("ada").await;
-    let (succeeded, text) = run(&app, &name_server, &["remove-member", "ada@acme.example"]);
+    let remove = ["workspace", "remove-member", "ada@acme.example"];
+    let (succeeded, text) = run(&app, &name_server, &remove);
     assert!(!succeeded, "removed without --force");
     assert!(text.contains("this is the last administrator"), "{text}");
     assert!(ada.me().await.is_some());
@@ -218,6 +221,7 @@ async fn the_operator_must_force_the_removal_of_the_last_administrator() {
         &app,
         &name_server,
         &[
+            "workspace",
             "remove-member",
             "ada@acme.example",
             "--force",

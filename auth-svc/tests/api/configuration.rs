@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use latchkey_opening::OpeningKey;
 
-use crate::support::variables;
+use crate::support::{latchkey, variables};
 
 fn complete() -> BTreeMap<String, String> {
     let key = OpeningKey::generate().unwrap();
@@ -228,14 +228,12 @@ fn a_secret_comes_from_a_file() {
 }
 
 // R14
-#[test]
-fn a_generated_signing_key_is_accepted_as_printed() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generated_signing_key_is_accepted_as_printed() {
     for algorithm in ["eddsa", "es256"] {
-        let (code, response, error) = run(
-            &["keys", "generate", "--algorithm", algorithm],
-            &BTreeMap::new(),
-        );
-        assert_eq!(code, 0, "{error}");
+        let arguments = ["keys", "generate", "--algorithm", algorithm];
+        let (succeeded, response) = latchkey(&arguments, &[]);
+        assert!(succeeded, "{response}");
         let line = response.lines().last().unwrap();
         let (name, value) = line.split_once('=').unwrap();
         let mut variables = complete();
@@ -246,10 +244,15 @@ fn a_generated_signing_key_is_accepted_as_printed() {
 }
 
 // R41
-#[test]
-fn the_redirect_uris_to_register_are_printed() {
-    let (code, response, error) = run(&["redirect-uris"], &complete());
-    assert_eq!(code, 0, "{error}");
+#[tokio::test(flavor = "multi_thread")]
+async fn the_redirect_uris_to_register_are_printed() {
+    let variables = complete();
+    let variables: Vec<(&str, String)> = variables
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()))
+        .collect();
+    let (succeeded, response) = latchkey(&["redirect-uris"], &variables);
+    assert!(succeeded, "{response}");
     for line in [
         "https://auth.test.example/auth/google/redirect",
         "https://auth.test.example/auth/google-apis/get-access-token",
@@ -260,6 +263,25 @@ fn the_redirect_uris_to_register_are_printed() {
         assert!(
             response.lines().any(|printed| printed.trim() == line),
             "{line}\n{response}"
+        );
+    }
+}
+
+#[test]
+fn a_command_that_moved_says_what_to_type() {
+    for (arguments, typed) in [
+        (
+            &["workspace", "approve-domain", "acme.co", "--force"][..],
+            "latchkey workspace",
+        ),
+        (&["keys", "generate"], "latchkey keys"),
+        (&["redirect-uris"], "latchkey redirect-uris"),
+    ] {
+        let (code, response, error) = run(arguments, &BTreeMap::new());
+        assert_eq!((code, response.as_str()), (2, ""), "{error}");
+        assert!(
+            error.contains(typed) && error.lines().count() == 1,
+            "{error}"
         );
     }
 }

@@ -149,7 +149,7 @@ async fn a_wrong_callback_path_says_how_to_find_the_right_one() {
         .await;
     assert_eq!(response.status, 404);
     assert!(
-        response.body.contains("auth-svc redirect-uris"),
+        response.body.contains("latchkey redirect-uris"),
         "{}",
         response.body
     );

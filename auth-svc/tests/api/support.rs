@@ -5,6 +5,7 @@ mod database;
 pub mod front_end;
 pub mod grpc_services;
 mod name_server;
+mod operator;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 pub use browser::{Browser, Response};
 pub use database::{RowCounts, workspace};
 pub use name_server::NameServer;
+pub use operator::latchkey;
 
 /// Public origin of the service, which is not the address that it listens on.
 pub const PUBLIC: &str = "https://auth.test.example";

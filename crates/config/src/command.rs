@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 use crate::{ConfigError, ConfigErrors, Environment};
 
@@ -38,6 +38,27 @@ impl ConfigCommand {
             }
         }
         ExitCode::SUCCESS
+    }
+}
+
+/// A command that a service had before there was `latchkey`. It says what to type now.
+#[derive(Debug, Clone, Args)]
+pub struct MovedCommand {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    arguments: Vec<String>,
+}
+
+impl MovedCommand {
+    /// Says in one line that `program old` is `latchkey new`, and returns the exit code of a wrong
+    /// command.
+    pub fn report(&self, program: &str, old: &str, new: &str) -> ExitCode {
+        // If standard error is closed, the exit code remains.
+        let _ = writeln!(
+            std::io::stderr(),
+            "{program}: the command {old} moved: type `latchkey {new} …` in place of \
+             `{program} {old} …`"
+        );
+        ExitCode::from(2)
     }
 }
 

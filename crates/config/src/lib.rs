@@ -15,9 +15,11 @@ mod environment;
 mod error;
 mod server_url;
 mod similar;
+mod web_origin;
 
-pub use command::{ConfigCommand, EXIT_CODE, report};
+pub use command::{ConfigCommand, EXIT_CODE, MovedCommand, report};
 pub use duration::{InvalidDuration, format_duration, parse_duration};
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use server_url::hint_of_server_url;
+pub use web_origin::{InvalidOrigin, WebOrigin};

@@ -1,4 +1,5 @@
-//! Messages that wait for an operator, parked or unrouted: listed, shown and published again.
+//! Messages that wait for an operator, parked or unrouted: listed, shown, published again and
+//! discarded.
 
 mod message;
 mod queue_reader;
@@ -8,7 +9,6 @@ use std::collections::BTreeMap;
 
 use lapin::Connection;
 use lapin::options::BasicAckOptions;
-use latchkey_domain::EventId;
 
 use crate::broker::{BrokerConfig, BrokerError, confirmed, publish, reply, set_confirm_mode};
 use crate::envelope::{self, ATTEMPTS, PARKED_AT, PARKED_REASON};
@@ -33,14 +33,14 @@ pub async fn list(
     let connection = broker.connect().await?;
     let reader = QueueReader::open(&connection, &queue.into()).await?;
     let mut found = Vec::new();
-    for _ in 0..reader.message_count {
+    for number in reader.numbers() {
         if selection.is_exhausted() {
             break;
         }
         let Some(delivery) = reader.take().await? else {
             break;
         };
-        let message = Parked::read(&delivery);
+        let message = Parked::read(&delivery, number);
         if selection.select(&message) {
             found.push(message);
         }
@@ -61,12 +61,12 @@ pub async fn count(
     let connection = broker.connect().await?;
     let reader = QueueReader::open(&connection, &queue.into()).await?;
     let mut counts = BTreeMap::new();
-    for _ in 0..reader.message_count {
+    for number in reader.numbers() {
         let Some(delivery) = reader.take().await? else {
             break;
         };
         *counts
-            .entry(Parked::read(&delivery).routing_key)
+            .entry(Parked::read(&delivery, number).routing_key)
             .or_insert(0) += 1;
     }
     reader.requeue(&connection, 0).await?;
@@ -74,18 +74,18 @@ pub async fn count(
     Ok(counts)
 }
 
-/// One message, by the id of its event.
+/// The first message of a selection, such as that of an event.
 ///
 /// # Errors
 /// The broker refuses.
 pub async fn show(
     broker: &BrokerConfig,
     queue: impl Into<OperatorQueue>,
-    event: EventId,
+    message: impl Into<Selection>,
 ) -> Result<Option<Parked>, BrokerError> {
     let one = Selection {
         limit: Some(1),
-        ..Selection::from(Filter::Event(event))
+        ..message.into()
     };
     Ok(list(broker, queue, one).await?.pop())
 }
@@ -117,14 +117,14 @@ pub(crate) async fn redrive_on(
     let reader = QueueReader::open(connection, queue).await?;
     set_confirm_mode(&reader.channel).await?;
     let mut redriven = 0;
-    for _ in 0..reader.message_count {
+    for number in reader.numbers() {
         if selection.is_exhausted() {
             break;
         }
         let Some(delivery) = reader.take().await? else {
             break;
         };
-        if !selection.select(&Parked::read(&delivery)) {
+        if !selection.select(&Parked::read(&delivery, number)) {
             continue;
         }
         let changes = [
@@ -145,4 +145,36 @@ pub(crate) async fn redrive_on(
     }
     reader.requeue(connection, redriven).await?;
     Ok(redriven)
+}
+
+/// Deletes messages for ever and returns them.
+///
+/// # Errors
+/// The broker refuses; the messages that were not deleted before stay.
+pub async fn discard(
+    broker: &BrokerConfig,
+    queue: impl Into<OperatorQueue>,
+    selection: impl Into<Selection>,
+) -> Result<Vec<Parked>, BrokerError> {
+    let mut selection = selection.into();
+    let connection = broker.connect().await?;
+    let reader = QueueReader::open(&connection, &queue.into()).await?;
+    let mut discarded = Vec::new();
+    for number in reader.numbers() {
+        if selection.is_exhausted() {
+            break;
+        }
+        let Some(delivery) = reader.take().await? else {
+            break;
+        };
+        let message = Parked::read(&delivery, number);
+        if selection.select(&message) {
+            let acknowledged = delivery.acker.ack(BasicAckOptions::default());
+            reply("acknowledge", acknowledged).await?;
+            discarded.push(message);
+        }
+    }
+    reader.requeue(&connection, discarded.len()).await?;
+    reply("close", connection.close(200, "done".into())).await?;
+    Ok(discarded)
 }

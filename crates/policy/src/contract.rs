@@ -100,7 +100,7 @@ impl Contract {
     }
 
     /// The names of all methods, for error messages.
-    pub(crate) fn known(&self) -> String {
+    pub fn known(&self) -> String {
         let names: Vec<_> = self.methods.iter().map(|method| method.0).collect();
         names.join(", ")
     }

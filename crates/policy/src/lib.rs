@@ -8,7 +8,6 @@
 
 pub mod audit;
 mod caller;
-pub mod command;
 mod contract;
 mod policy;
 mod response_padding;

@@ -7,6 +7,7 @@
 //! the transactions of clients that are gone.
 
 mod check;
+mod connect_once;
 mod connection_checks;
 mod pool_metrics;
 mod pooler;
@@ -21,6 +22,7 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 pub use check::DatabaseCheck;
+pub use connect_once::{ConnectError, connect_once};
 pub use connection_checks::{RECENTLY_TESTED, without_tests};
 pub use pool_metrics::measure_pool;
 pub(crate) use pool_metrics::{AcquireTimes, DIRECTIVE as ACQUIRE_TIMES_DIRECTIVE};

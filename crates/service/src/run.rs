@@ -146,18 +146,6 @@ pub fn listen(variable: &str, address: SocketAddr) -> Result<TcpListener, StartE
     Ok(listener)
 }
 
-/// Prints the answer of a command.
-///
-/// # Errors
-/// The answer cannot be written. A reader such as `head` closes the pipe early, which
-/// [`exit_code`] does not count as a failure.
-pub fn print_answer(answer: &str) -> Result<(), StartError> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{answer}")
-        .and_then(|()| out.flush())
-        .map_err(|error| StartError::io("cannot write the answer", error))
-}
-
 /// The exit code of a command.
 pub fn exit_code(service: &str, outcome: Result<(), StartError>) -> ExitCode {
     match outcome {

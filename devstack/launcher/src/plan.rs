@@ -29,10 +29,11 @@ const KUBERNETES: &str = "latchkey-kubernetes";
 /// The three services as binaries.
 const SERVICES: [&str; 3] = ["auth-svc", "sync-svc", "refresh-svc"];
 /// The programs of the images for Kubernetes.
-const IMAGES: [&str; 5] = [
+const IMAGES: [&str; 6] = [
     "auth-svc",
     "sync-svc",
     "refresh-svc",
+    "latchkey",
     "latchkey-migrate",
     "latchkey-demo-provider",
 ];
@@ -185,7 +186,7 @@ mod tests {
         assert_eq!(
             kubernetes.build.join(" "),
             "build --workspace --release --bin latchkey-kubernetes --bin auth-svc --bin sync-svc \
-             --bin refresh-svc --bin latchkey-migrate --bin latchkey-demo-provider"
+             --bin refresh-svc --bin latchkey --bin latchkey-migrate --bin latchkey-demo-provider"
         );
         assert_eq!(kubernetes.directory, "release");
         assert_eq!(kubernetes.arguments, ["--once"]);

@@ -21,14 +21,17 @@ pub enum Role {
     Sync,
     /// refresh-svc.
     Refresh,
+    /// A person who runs commands.
+    Operator,
 }
 
 impl Role {
-    /// The login roles of the services with their group roles.
-    const SERVICES: [(&'static str, &'static str); 3] = [
+    /// The login roles with their group roles.
+    const LOGINS: [(&'static str, &'static str); 4] = [
         ("auth_svc", "latchkey_auth"),
         ("sync_svc", "latchkey_sync"),
         ("refresh_svc", "latchkey_refresh"),
+        ("operator_person", "latchkey_operator"),
     ];
 
     fn login(self) -> Option<&'static str> {
@@ -37,6 +40,7 @@ impl Role {
             Self::Auth => Some("auth_svc"),
             Self::Sync => Some("sync_svc"),
             Self::Refresh => Some("refresh_svc"),
+            Self::Operator => Some("operator_person"),
         }
     }
 }
@@ -231,9 +235,9 @@ async fn exists(connection: &mut PgConnection, database: &str) -> sqlx::Result<b
         .await
 }
 
-/// Creates a login role for each service with its name as the password.
+/// Creates a login role for each group role with its name as the password.
 async fn create_logins(connection: &mut PgConnection) -> sqlx::Result<()> {
-    for (login, group) in Role::SERVICES {
+    for (login, group) in Role::LOGINS {
         let there: bool =
             sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
                 .bind(login)

@@ -1,11 +1,8 @@
 //! `DATABASE_MAX_CONNECTIONS=1`, which every test here sets: code that holds one
 //! connection and waits for another one would wait for itself.
 
-use std::time::Duration;
-
 use latchkey_demo_provider::Flavour;
 use latchkey_proto::methods_of;
-use latchkey_testkit::Role;
 use refresh_svc::commands;
 use refresh_svc::commands::keys::status::Lost;
 use tokio::task::JoinSet;
@@ -77,9 +74,4 @@ async fn every_command_answers_with_one_connection() {
     commands::keys::reseal::reseal(&environment, out)
         .await
         .unwrap();
-    let owner = world.database.url(Role::Owner);
-    let world = world.with("DATABASE_URL", &owner);
-    let owner = world.environment();
-    let keep = Duration::from_hours(24 * 30);
-    commands::audit::prune(&owner, keep, out).await.unwrap();
 }

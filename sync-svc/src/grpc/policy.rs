@@ -85,7 +85,10 @@ mod tests {
     fn a_missing_policy_and_a_wrong_list_name_the_variable() {
         let error = read(&[]).unwrap_err();
         assert_eq!(error.name, POLICY);
-        assert!(error.problem.contains("sync-svc policy check"), "{error}");
+        assert!(
+            error.problem.contains("latchkey policy check sync-svc"),
+            "{error}"
+        );
         for (wrong, words) in [
             ("*", "is not a caller"),
             ("auth-svc=Everything", "GetAccount"),

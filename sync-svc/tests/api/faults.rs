@@ -1,19 +1,13 @@
 use latchkey_domain::EventId;
-use latchkey_messaging::BrokerConfig;
 use latchkey_proto::events::UserAuthenticated;
 use latchkey_testkit::eventually;
-use sync_svc::commands::parked::{Command, parked, run};
+use serde_json::{Value, json};
 
+use crate::support::operator::latchkey;
 use crate::support::person::{Person, applied, channels, count, execute};
 use crate::support::service::TestService;
 
-fn list() -> Command {
-    Command::List {
-        routing_key: None,
-        skip: 0,
-        limit: 10,
-    }
-}
+const LIST: [&str; 3] = ["parked", "list", "--json"];
 
 // R12, R20; the replaced system left an account without a job.
 #[tokio::test(flavor = "multi_thread")]
@@ -94,45 +88,86 @@ async fn connections_cut_between_commit_and_acknowledgement_change_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_malformed_event_is_parked_and_its_reason_is_listed_and_it_can_be_redriven() {
     let service = TestService::start().await;
-    let broker = BrokerConfig::parse(service.broker.url(), "test").unwrap();
     let person = Person::new();
     let mut wrong = person.sign_in(0);
     wrong.workspace_id = "no uuid".to_owned();
     let id = EventId::generate();
     service.publish(id, &wrong).await;
-    let list = list();
-    let mut lines = Vec::new();
+    let mut listed = Value::Null;
     eventually("it is parked", async || {
-        lines = run(&list, parked(), &broker).await.unwrap();
-        lines[0] != "nothing waits"
+        listed = latchkey(&service, &LIST, None).await.json();
+        listed != json!([])
     })
     .await;
-    assert!(lines[0].contains(&id.to_string()));
-    assert!(lines[0].ends_with("workspace id must be a UUID"));
+    assert_eq!(listed[0]["id"], id.to_string());
+    assert_eq!(listed[0]["reason"], "workspace id must be a UUID");
     assert_eq!(
         count(&service, "SELECT count(*) FROM sync.connected_account").await,
         0
     );
 
-    let shown = run(&Command::Show { event_id: id }, parked(), &broker)
-        .await
-        .unwrap();
-    assert_eq!(shown.len(), 2);
-    let redrive = Command::Redrive {
-        event_id: Some(id),
-        all: false,
-        routing_key: None,
-        skip: 0,
-        limit: None,
-    };
-    let lines = run(&redrive, parked(), &broker).await.unwrap();
-    assert_eq!(lines[0], "sync-svc.events: 1 published again");
+    let id = id.to_string();
+    let shown = latchkey(&service, &["parked", "show", &id], None).await;
+    assert_eq!(shown.out.lines().count(), 2, "{shown:?}");
+    let redriven = latchkey(&service, &["parked", "redrive", &id], None).await;
+    assert_eq!(
+        redriven.out, "sync-svc.events: 1 published again\n",
+        "{redriven:?}"
+    );
+}
+
+// R12: a message without an id can be addressed too, and what cannot be repaired is deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_message_without_an_id_has_a_number_and_can_be_discarded() {
+    let service = TestService::start().await;
+    let routing_key = "user.authenticated.v1";
+    for _ in 0..2 {
+        service.publish_without_id(routing_key, b"no event").await;
+    }
+    let listed = || async { latchkey(&service, &LIST, None).await.json() };
+    eventually("both are parked", async || {
+        listed().await.as_array().unwrap().len() == 2
+    })
+    .await;
+    let both = listed().await;
+    assert_eq!(
+        (&both[1]["id"], &both[1]["number"]),
+        (&Value::Null, &json!(2))
+    );
+    let shown = latchkey(&service, &["parked", "show", "2"], None).await;
+    assert!(shown.out.contains("6e6f206576656e74"), "{shown:?}");
+
+    // Nobody can be asked, or says no: nothing is deleted.
+    let discard = ["parked", "discard", "2"];
+    let refused = latchkey(&service, &discard, None).await;
+    assert!(
+        !refused.succeeded && refused.err.contains("--yes"),
+        "{refused:?}"
+    );
+    let refused = latchkey(&service, &discard, Some("n\n")).await;
+    assert!(!refused.succeeded, "{refused:?}");
+    assert_eq!(listed().await.as_array().unwrap().len(), 2);
+    let discarded = latchkey(&service, &discard, Some("y\n")).await;
+    assert!(discarded.succeeded, "{discarded:?}");
+    let discarded = latchkey(&service, &["parked", "discard", "--all", "--yes"], None).await;
+    assert!(discarded.out.contains("1 discarded"), "{discarded:?}");
+    assert_eq!(listed().await, json!([]));
+
+    // There is no such message any more.
+    for command in ["show", "redrive", "discard"] {
+        for name in ["1", &EventId::generate().to_string()] {
+            let ran = latchkey(&service, &["parked", command, name], Some("y\n")).await;
+            assert!(
+                !ran.succeeded && ran.err.contains("there is no such message"),
+                "{ran:?}"
+            );
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_malformed_sign_in_is_parked_and_writes_nothing() {
     let service = TestService::start().await;
-    let broker = BrokerConfig::parse(service.broker.url(), "test").unwrap();
     let person = Person::new();
     let broken: [fn(&mut UserAuthenticated); 6] = [
         // The database can never store this.
@@ -152,7 +187,8 @@ async fn a_malformed_sign_in_is_parked_and_writes_nothing() {
         service.publish(EventId::generate(), &event).await;
     }
     eventually("all are parked", async || {
-        run(&list(), parked(), &broker).await.unwrap().len() == 6
+        let listed = latchkey(&service, &LIST, None).await.json();
+        listed.as_array().unwrap().len() == 6
     })
     .await;
     assert_eq!(

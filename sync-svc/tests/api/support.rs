@@ -2,5 +2,7 @@
 //! sign in, and histories of an account.
 
 pub mod history;
+pub mod operator;
+pub mod operator;
 pub mod person;
 pub mod service;

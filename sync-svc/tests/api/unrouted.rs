@@ -2,12 +2,10 @@
 //! lost, and is emptied by the service or by one command (R12, R26).
 
 use latchkey_domain::EventId;
-use latchkey_messaging::BrokerConfig;
-use latchkey_messaging::parked::OperatorQueue;
 use latchkey_messaging::topology::{RECENT_QUEUE, SYNC_SVC_QUEUE, UNROUTED_QUEUE};
 use latchkey_testkit::eventually;
-use sync_svc::commands::parked::{Command, run};
 
+use crate::support::operator::latchkey;
 use crate::support::person::{Person, applied, count, published};
 use crate::support::service::TestService;
 
@@ -56,22 +54,11 @@ async fn nothing_is_unrouted_after_many_sign_ins_that_nobody_else_consumes() {
     .await;
 }
 
-fn redrive(key: &str) -> Command {
-    Command::Redrive {
-        event_id: None,
-        all: false,
-        routing_key: Some(key.to_owned()),
-        skip: 0,
-        limit: None,
-    }
-}
-
 // R12: the command restores the binding and publishes the missed events again.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_command_repairs_a_lost_binding() {
     // The service does not do it during this test.
     let service = TestService::start_with(1, &[("QUEUES_CHECKED_EVERY", "1d")]).await;
-    let broker = BrokerConfig::parse(service.broker.url(), "test").unwrap();
     // Everything is declared: a binding that is lost from now on is not declared again.
     let first = Person::new();
     first.applies(&service, first.sign_in(0)).await;
@@ -90,19 +77,24 @@ async fn one_command_repairs_a_lost_binding() {
     let person = Person::new();
     let id = EventId::generate();
     service.publish(id, &person.sign_in(0)).await;
-    let command = async |command: &Command| {
-        run(command, OperatorQueue::Unrouted, &broker)
-            .await
-            .unwrap()
-    };
-    let counted = command(&Command::Count).await;
-    assert_eq!(counted, [format!("latchkey.unrouted\t{AUTHENTICATED}\t1")]);
-    let lines = command(&redrive(CONNECTED)).await;
-    assert_eq!(lines, ["latchkey.unrouted: 0 published again"]);
-    let lines = command(&redrive(AUTHENTICATED)).await;
-    assert_eq!(lines, ["latchkey.unrouted: 1 published again"]);
+    let redrive = ["unrouted", "redrive", "--routing-key"];
+    let count = ["unrouted", "count"];
+    let counted = latchkey(&service, &count, None).await;
+    assert_eq!(
+        counted.out,
+        format!("latchkey.unrouted\t{AUTHENTICATED}\t1\n"),
+        "{counted:?}"
+    );
+    let none = latchkey(&service, &[&redrive[..], &[CONNECTED]].concat(), None).await;
+    assert_eq!(
+        none.out, "latchkey.unrouted: 0 published again\n",
+        "{none:?}"
+    );
+    let one = latchkey(&service, &[&redrive[..], &[AUTHENTICATED]].concat(), None).await;
+    assert_eq!(one.out, "latchkey.unrouted: 1 published again\n", "{one:?}");
     applied(&service, id).await;
-    assert_eq!(command(&Command::Count).await, ["nothing waits"]);
+    let counted = latchkey(&service, &count, None).await;
+    assert_eq!(counted.out, "nothing waits\n", "{counted:?}");
 }
 
 // R12

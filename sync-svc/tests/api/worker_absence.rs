@@ -8,8 +8,10 @@ use latchkey_proto::account::SyncStatus;
 use latchkey_proto::account::report_sync_request::{Completed, Report, StageEntered};
 use latchkey_proto::account::{ReportSyncRequest, StartChannelSyncRequest};
 use latchkey_proto::events::SyncJob;
+use serde_json::json;
 use time::Duration;
 
+use crate::support::operator::latchkey;
 use crate::support::person::{Person, channels, execute, published};
 use crate::support::service::TestService;
 use crate::sweep::now;
@@ -160,20 +162,30 @@ async fn a_person_and_an_operator_restart_what_failed() {
 
     // The operator, with the command.
     execute(&service, fail).await;
-    let pool = service.database.pool();
-    let listed = sync_svc::commands::channels::failed(pool).await.unwrap();
-    assert_eq!(listed.len(), 1);
-    assert!(listed[0].contains(&account.to_string()), "{}", listed[0]);
-    assert!(listed[0].ends_with("mailbox is gone"), "{}", listed[0]);
-    let restarted = sync_svc::commands::channels::restart(pool, &[], now())
-        .await
-        .unwrap();
-    assert_eq!(restarted, [format!("{account}: restarted")]);
+    let failed = ["channels", "failed"];
+    let listed = latchkey(&service, &failed, None).await;
+    assert_eq!(listed.out.lines().count(), 1, "{listed:?}");
+    assert!(listed.out.contains(&account.to_string()), "{listed:?}");
     assert!(
-        sync_svc::commands::channels::failed(pool)
-            .await
-            .unwrap()
-            .is_empty()
+        listed.out.trim_end().ends_with("mailbox is gone"),
+        "{listed:?}"
+    );
+    let restarted = latchkey(&service, &["channels", "restart", "--all"], None).await;
+    assert_eq!(
+        restarted.out,
+        format!("{account}: restarted\n"),
+        "{restarted:?}"
+    );
+    let none = latchkey(&service, &["channels", "failed", "--json"], None).await;
+    assert_eq!(none.json(), json!([]));
+    let unknown = uuid::Uuid::nil().to_string();
+    let refused = latchkey(&service, &["channels", "restart", &unknown], None).await;
+    assert!(
+        !refused.succeeded
+            && refused
+                .out
+                .contains("not restarted: there is no such account"),
+        "{refused:?}"
     );
     let found = channels(&service, account).await;
     assert_eq!(found[0].shows(), ("ONGOING", "MESSAGE_LIST_FETCH_PENDING"));

@@ -25,7 +25,7 @@ impl From<&SignInError> for ProblemDetails {
                 "no_workspace",
                 "Nobody can sign in yet",
                 "There is no workspace yet. Your administrator has to create one with: \
-                 auth-svc workspace create."
+                 latchkey workspace create."
                     .to_owned(),
                 NextStep::Home,
             ),

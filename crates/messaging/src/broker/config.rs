@@ -1,10 +1,11 @@
 //! The address of the broker, and connecting to it.
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use lapin::uri::AMQPUri;
-use lapin::{Connection, ConnectionProperties};
+use lapin::{Connection, ConnectionProperties, ErrorKind};
 use latchkey_config::{ConfigError, Environment, hint_of_server_url};
 
 use super::connect::connect;
@@ -69,6 +70,33 @@ impl BrokerConfig {
             uri,
             name: name.to_owned(),
         })
+    }
+
+    /// Host and port of the broker.
+    pub fn server(&self) -> String {
+        format!("{}:{}", self.uri.authority.host, self.uri.authority.port)
+    }
+
+    /// What an error of this broker means for an operator: it names the server and what can be
+    /// checked, and no password.
+    pub fn explain(&self, error: &BrokerError) -> String {
+        let server = self.server();
+        match error {
+            BrokerError::Amqp(failure) => match failure.kind() {
+                ErrorKind::IOError(reason) if reason.kind() == io::ErrorKind::ConnectionRefused => {
+                    format!(
+                        "connection refused by {server}: is RabbitMQ running there, and is this \
+                         the host and the port that AMQP_URL should name?"
+                    )
+                }
+                ErrorKind::ProtocolError(_) => format!(
+                    "{server} refuses what the user {} of AMQP_URL asks for: {failure}",
+                    self.uri.authority.userinfo.username
+                ),
+                _ => format!("{server}, the server of AMQP_URL: {failure}"),
+            },
+            other => format!("{server}, the server of AMQP_URL: {other}"),
+        }
     }
 
     /// Connects once.

@@ -12,6 +12,9 @@ use crate::topology::EVENTS_EXCHANGE;
 /// A waiting message.
 #[derive(Clone)]
 pub struct Parked {
+    /// Position in the queue from 1, the oldest first. It addresses a message without an id, as
+    /// long as no older message leaves the queue.
+    pub number: usize,
     /// CloudEvents id, if the message has one that can be read.
     pub event_id: Option<EventId>,
     /// CloudEvents type, or empty.
@@ -34,6 +37,7 @@ pub struct Parked {
 impl fmt::Debug for Parked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Parked")
+            .field("number", &self.number)
             .field("event_id", &self.event_id)
             .field("event_type", &self.event_type)
             .field("subject", &self.subject)
@@ -47,7 +51,7 @@ impl fmt::Debug for Parked {
 }
 
 impl Parked {
-    pub(super) fn read(delivery: &Delivery) -> Self {
+    pub(super) fn read(delivery: &Delivery, number: usize) -> Self {
         let properties = &delivery.properties;
         let envelope = Envelope::from_properties(properties).ok();
         let reason = envelope::get(properties, PARKED_REASON).unwrap_or_else(|| {
@@ -67,6 +71,7 @@ impl Parked {
             event_type.clone()
         };
         Self {
+            number,
             event_id: envelope.as_ref().map(|envelope| envelope.id),
             event_type,
             routing_key,

@@ -63,7 +63,7 @@ pub(super) struct QueueReader {
     pub(super) channel: Channel,
     queue: OperatorQueue,
     /// Number of messages when the queue was opened: later messages are not read.
-    pub(super) message_count: u32,
+    message_count: u32,
 }
 
 impl QueueReader {
@@ -84,6 +84,11 @@ impl QueueReader {
             queue: queue.clone(),
             message_count,
         })
+    }
+
+    /// The numbers of the messages that were in the queue, from 1.
+    pub(super) fn numbers(&self) -> std::ops::RangeInclusive<usize> {
+        1..=usize::try_from(self.message_count).unwrap_or(usize::MAX)
     }
 
     pub(super) async fn take(&self) -> Result<Option<Delivery>, BrokerError> {

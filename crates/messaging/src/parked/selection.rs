@@ -55,7 +55,26 @@ impl From<usize> for Selection {
     }
 }
 
+/// The first message of an event.
+impl From<EventId> for Selection {
+    fn from(event: EventId) -> Self {
+        Self {
+            limit: Some(1),
+            ..Self::from(Filter::Event(event))
+        }
+    }
+}
+
 impl Selection {
+    /// The message with this number ([`Parked::number`]).
+    pub fn number(number: usize) -> Self {
+        Self {
+            filter: Filter::All,
+            skip: number.saturating_sub(1),
+            limit: Some(1),
+        }
+    }
+
     /// Returns `true` if the message is selected, and counts it.
     pub(super) fn select(&mut self, message: &Parked) -> bool {
         if !self.filter.matches(message) {

@@ -100,7 +100,7 @@ impl LivePolicy {
 fn read(environment: &Environment, contract: &Contract) -> Result<Arc<str>, ConfigError> {
     let hint = format!(
         "a policy that says who may call {}, or POLICY_FILE to its path (docs/policy.md; \
-         `{} policy check` reads one), or to any-certificate for development",
+         `latchkey policy check {}` reads one), or to any-certificate for development",
         contract.service(),
         contract.program(),
     );

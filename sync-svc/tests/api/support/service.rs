@@ -189,6 +189,18 @@ impl TestService {
             .await;
     }
 
+    /// Publishes a message without the headers of CloudEvents.
+    pub async fn publish_without_id(&self, event_type: &str, body: &[u8]) {
+        latchkey_testkit::publish_confirmed(
+            &self.channel,
+            EVENTS_EXCHANGE,
+            event_type,
+            lapin::BasicProperties::default(),
+            body,
+        )
+        .await;
+    }
+
     pub async fn publish_raw(&self, id: EventId, event_type: &str, body: &[u8]) {
         latchkey_testkit::publish_confirmed(
             &self.channel,

@@ -1,0 +1,202 @@
+//! The program as a process: its help, its exit codes and its errors.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
+
+use std::collections::BTreeSet;
+use std::process::{Command, Output};
+
+use clap::CommandFactory as _;
+use latchkey::needs;
+use latchkey_checks::root;
+use latchkey_testkit::{Role, TestBroker, TestDatabase};
+
+fn latchkey(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_latchkey"))
+        .args(arguments)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The paths of all commands that have no commands below them.
+fn leaves(command: &clap::Command, above: &str) -> BTreeSet<String> {
+    let below: Vec<_> = command.get_subcommands().collect();
+    if below.is_empty() {
+        return BTreeSet::from([above.trim().to_owned()]);
+    }
+    let paths = below
+        .into_iter()
+        .flat_map(|sub| leaves(sub, &format!("{above} {}", sub.get_name())));
+    paths.collect()
+}
+
+#[test]
+fn every_command_says_once_what_it_needs() {
+    let named: Vec<&str> = needs::NEEDS
+        .iter()
+        .flat_map(|needs| needs.commands.iter().copied())
+        .collect();
+    let set: BTreeSet<String> = named.iter().map(|&name| name.to_owned()).collect();
+    assert_eq!(named.len(), set.len(), "a command is there twice");
+    assert_eq!(set, leaves(&latchkey::Cli::command(), ""));
+    for path in set {
+        let arguments: Vec<&str> = path.split(' ').chain(["--help"]).collect();
+        let output = latchkey(&arguments, &[]);
+        let help = text(&output.stdout);
+        assert!(output.status.success(), "{path}");
+        for part in ["Role of the database: ", "Variables: ", "Network: "] {
+            assert!(help.contains(part), "{path}: {help}");
+        }
+    }
+}
+
+#[test]
+fn the_table_of_the_documentation_is_that_of_the_program() {
+    let document = std::fs::read_to_string(root().join("docs/operate.md")).unwrap();
+    let table = needs::table();
+    assert!(
+        document.contains(&table),
+        "docs/operate.md must contain:\n{table}"
+    );
+}
+
+#[test]
+fn exit_codes_tell_wrong_arguments_from_a_wrong_configuration() {
+    let wrong = latchkey(&["workspace", "invent"], &[]);
+    assert_eq!(wrong.status.code(), Some(2));
+    let missing = latchkey(&["workspace", "list"], &[]);
+    assert_eq!(missing.status.code(), Some(78));
+    let error = text(&missing.stderr);
+    assert!(
+        error.starts_with("latchkey: DATABASE_URL: is missing"),
+        "{error}"
+    );
+    let url = "postgres://somebody:s3cret@127.0.0.1:1/latchkey";
+    let unreachable = latchkey(&["workspace", "list"], &[("DATABASE_URL", url)]);
+    assert_eq!(unreachable.status.code(), Some(1));
+    let error = text(&unreachable.stderr);
+    assert!(
+        error.contains("connection refused by 127.0.0.1:1") && !error.contains("s3cret"),
+        "{error}"
+    );
+    let url = "amqp://somebody:s3cret@127.0.0.1:1/latchkey";
+    let unreachable = latchkey(&["parked", "list"], &[("AMQP_URL", url)]);
+    assert_eq!(unreachable.status.code(), Some(1));
+    let error = text(&unreachable.stderr);
+    assert!(
+        error.contains("connection refused by 127.0.0.1:1") && !error.contains("s3cret"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_shell_can_complete_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = latchkey(&["completion", shell], &[]);
+        assert!(output.status.success());
+        assert!(
+            text(&output.stdout).contains("approve-domain"),
+            "{shell}: {output:?}"
+        );
+    }
+}
+
+#[test]
+fn no_color_is_respected_even_if_colors_are_forced() {
+    let forced = ("CLICOLOR_FORCE", "1");
+    let colored = text(&latchkey(&["--help"], &[forced]).stdout);
+    assert!(colored.contains('\u{1b}'), "{colored}");
+    let plain = text(&latchkey(&["--help"], &[forced, ("NO_COLOR", "1")]).stdout);
+    assert!(!plain.contains('\u{1b}'), "{plain}");
+}
+
+#[test]
+fn a_command_does_not_fail_if_its_output_pipe_is_closed() {
+    for arguments in [&["keys", "generate"][..], &["--help"], &["--version"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_latchkey"))
+            .args(arguments)
+            .env_clear()
+            .stdout(writer)
+            .output()
+            .unwrap();
+        let error = text(&output.stderr);
+        assert!(output.status.success() && error.is_empty(), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_names_the_role_and_what_it_may_not_do() {
+    let database = TestDatabase::create().await;
+    // The role of another service.
+    let url = database.url(Role::Refresh);
+    let output = latchkey(&["workspace", "list"], &[("DATABASE_URL", &url)]);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(
+        error.contains("permission denied for schema auth")
+            && error.contains("the role refresh_svc of DATABASE_URL"),
+        "{error}"
+    );
+    // A service may not delete its own audit records.
+    let url = database.url(Role::Auth);
+    let prune = ["audit", "prune", "changes", "--older-than", "30d"];
+    let error = text(&latchkey(&prune, &[("DATABASE_URL", &url)]).stderr);
+    assert!(
+        error.contains("audit_prune") && error.contains("the role auth_svc"),
+        "{error}"
+    );
+    let wrong = url.replace(":auth_svc@", ":wrong@");
+    let error = text(&latchkey(&["workspace", "list"], &[("DATABASE_URL", &wrong)]).stderr);
+    assert!(
+        error.contains("refuses the role auth_svc") && !error.contains("wrong"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_prunes_every_audit_and_reads_the_migrations() {
+    let database = TestDatabase::create().await;
+    let url = database.url(Role::Operator);
+    let variables = [("DATABASE_URL", url.as_str())];
+    for records in ["changes", "accounts", "tokens"] {
+        let prune = ["audit", "prune", records, "--older-than", "30d", "--json"];
+        let output = latchkey(&prune, &variables);
+        let pruned: serde_json::Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{records}: {output:?}"));
+        assert_eq!(pruned["pruned"], 0);
+    }
+    let status = latchkey(&["migrations", "status"], &variables);
+    assert_eq!(status.status.code(), Some(0), "{status:?}");
+    let wait = latchkey(&["migrations", "wait", "--timeout", "5s"], &variables);
+    assert_eq!(wait.status.code(), Some(0), "{wait:?}");
+    // A migration that is missing is a finding.
+    sqlx::query(
+        "DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations)",
+    )
+    .execute(database.pool())
+    .await
+    .unwrap();
+    let status = latchkey(&["migrations", "status"], &variables);
+    assert_eq!(status.status.code(), Some(1), "{status:?}");
+    assert!(text(&status.stdout).contains("  missing  "), "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_broker_is_named_when_it_refuses() {
+    let broker = TestBroker::create().await;
+    // No service has declared the queue yet.
+    let output = latchkey(&["parked", "count"], &[("AMQP_URL", broker.url())]);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(
+        error.contains("NOT_FOUND") && error.contains("AMQP_URL"),
+        "{error}"
+    );
+}
