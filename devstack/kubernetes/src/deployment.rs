@@ -13,8 +13,9 @@ use sqlx::PgPool;
 
 use crate::addresses::{NODE_IP, POSTGRESQL, RABBITMQ};
 use crate::cluster::Cluster;
+use crate::image;
 use crate::readme;
-use crate::session::{Session, workspace};
+use crate::session::{Session, workspace as workspace_directory};
 
 /// Namespace of the overlay `dev`.
 pub const NAMESPACE: &str = "latchkey-dev";
@@ -105,10 +106,18 @@ impl Deployment {
         // The other commands of the block are for a browser.
         let commands: Vec<&str> = workspace
             .lines()
-            .filter(|line| line.contains(" exec deployment/auth-svc "))
+            .filter(|line| line.contains("deploy/kubernetes/latchkey "))
             .collect();
         anyhow::ensure!(!commands.is_empty(), "the README creates no workspace");
-        deployment.run(&commands.join("\n")).await?;
+        // The previous release has no image of this name.
+        let image = format!(
+            "export LATCHKEY_IMAGE=latchkey/{}:{}",
+            image::COMMANDS.0,
+            image::release(&workspace_directory())?
+        );
+        deployment
+            .run(&format!("{image}\n{}", commands.join("\n")))
+            .await?;
         Ok(deployment)
     }
 
@@ -117,7 +126,10 @@ impl Deployment {
     fn prepare(session: &Session, servers: &Servers, exports: &str) -> anyhow::Result<Self> {
         let directory = session.site();
         let manifests = "deploy/kubernetes";
-        copy(&workspace().join(manifests), &directory.join(manifests))?;
+        copy(
+            &workspace_directory().join(manifests),
+            &directory.join(manifests),
+        )?;
         enter_site(&directory.join(manifests).join("overlays/dev/site.yaml"))?;
 
         let programs = directory.join("bin");

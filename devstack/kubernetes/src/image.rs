@@ -27,6 +27,8 @@ pub const RELEASED: [(&str, &str); 4] = [
     ("refresh-svc", "refresh-svc"),
     ("migrate", "latchkey-migrate"),
 ];
+/// The commands for operators, which no manifest names.
+pub const COMMANDS: (&str, &str) = ("latchkey", "latchkey");
 /// The image that only the overlay `dev` needs.
 const DEMO: (&str, &str) = ("demo-provider", "latchkey-demo-provider");
 /// An image of Latchkey is smaller than this number of bytes.
@@ -79,7 +81,7 @@ pub fn pack_all(
         files.push(image.write(&image.pack()?, directory)?);
     }
     let release = release(&workspace())?;
-    for images in [RELEASED.as_slice(), &[DEMO]] {
+    for images in [RELEASED.as_slice(), &[COMMANDS], &[DEMO]] {
         let packed = pack(
             images,
             &release,

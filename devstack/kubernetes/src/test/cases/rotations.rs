@@ -35,7 +35,7 @@ kubectl -n $NAMESPACE exec deployment/refresh-svc -- /usr/local/bin/refresh-svc 
         "
 file=latchkey-secrets/base/auth-svc/session-signing-keys
 former=$(cat $file)
-key=$(kubectl -n $NAMESPACE exec deployment/auth-svc -- /usr/local/bin/auth-svc keys generate |
+key=$(deploy/kubernetes/latchkey keys generate |
     sed -n 's/^SESSION_SIGNING_KEYS=//p')
 [ -n \"$key\" ]
 printf '%s,%s' \"$former\" \"$key\" >$file
