@@ -14,7 +14,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 there is no such thing, a check 
 
 /// The commands for operators of Latchkey.
 #[derive(Debug, Parser)]
-#[command(name = crate::PROGRAM, version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
+#[command(name = crate::program::NAME, version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
 pub struct Cli {
     /// Print JSON.
     #[arg(long, global = true)]

@@ -9,7 +9,7 @@ use crate::arguments::command;
 /// Returns the script for a shell.
 pub(crate) fn script(shell: Shell) -> Answer {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command(), crate::PROGRAM, &mut script);
+    clap_complete::generate(shell, &mut command(), crate::program::NAME, &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
     let json = json!({ "shell": shell.to_string(), "script": script });
     Answer::new(script, json)

@@ -27,7 +27,7 @@ impl Console<'_> {
 
     /// Prints a line about the progress or an error. That standard error is closed ends nothing.
     pub(crate) fn say(&mut self, line: &str) {
-        let _ = writeln!(self.err, "{}: {line}", crate::PROGRAM);
+        let _ = writeln!(self.err, "{}: {line}", crate::program::NAME);
     }
 
     /// Asks whether to do something that cannot be undone. `yes` is the option of that name.

@@ -1,14 +1,11 @@
-//! Why a command was not carried out, and its exit code.
+//! Why a command was not carried out.
 
 use std::error::Error;
 use std::io;
-use std::process::ExitCode;
 
-use latchkey_config::{ConfigError, ConfigErrors, EXIT_CODE, Environment};
-use latchkey_service::{StartError, database};
+use latchkey_config::{ConfigError, ConfigErrors};
+use latchkey_service::StartError;
 use sqlx::error::DatabaseError;
-
-use crate::console::Console;
 
 /// `insufficient_privilege` of PostgreSQL.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
@@ -52,39 +49,6 @@ impl Failure {
             cause = inner.source();
         }
         Self::Refused(text)
-    }
-
-    /// Prints the failure and returns its exit code.
-    pub(crate) fn report(&self, environment: &Environment, console: &mut Console<'_>) -> ExitCode {
-        match self {
-            Self::Config(errors) => {
-                for error in errors.iter() {
-                    console.say(&error.to_string());
-                }
-                ExitCode::from(EXIT_CODE)
-            }
-            Self::Usage(text) => {
-                console.say(text);
-                ExitCode::from(2)
-            }
-            // A reader such as `head` closes the pipe early.
-            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            Self::Privilege(text) => {
-                let role = database::options(environment).map_or_else(
-                    |_| "?".to_owned(),
-                    |options| options.get_username().to_owned(),
-                );
-                console.say(&format!(
-                    "{text}: the role {role} of DATABASE_URL may not do this; --help of the \
-                     command names the role that may"
-                ));
-                ExitCode::FAILURE
-            }
-            Self::Refused(_) | Self::Output(_) => {
-                console.say(&self.to_string());
-                ExitCode::FAILURE
-            }
-        }
     }
 }
 

@@ -17,7 +17,9 @@ mod keys;
 mod migrations;
 pub mod needs;
 mod policy;
+mod program;
 mod redirect_uris;
+mod report;
 mod waiting_messages;
 mod workspace;
 
@@ -30,9 +32,7 @@ pub use console::Console;
 
 use answer::Answer;
 use failure::Failure;
-
-/// Name of the program, in its messages and in the list of connections of a server.
-pub(crate) const PROGRAM: &str = "latchkey";
+use report::report;
 
 /// Carries a command out and returns its exit code: 0 if it did what it should; 1 if there is no
 /// such thing, a check found something or a server refused; 2 for wrong arguments; 78 for a faulty
@@ -45,7 +45,7 @@ pub async fn run(cli: Cli, environment: &Environment, console: &mut Console<'_>)
             .map(|()| answer.exit_code()),
         Err(failure) => Err(failure),
     };
-    outcome.unwrap_or_else(|failure| failure.report(environment, console))
+    outcome.unwrap_or_else(|failure| report(&failure, environment, console))
 }
 
 async fn carry_out(

@@ -11,10 +11,10 @@ use latchkey_messaging::topology::{self, SYNC_SVC_QUEUE};
 use latchkey_messaging::{BrokerConfig, BrokerError};
 use serde_json::{Value, json};
 
-use crate::PROGRAM;
 use crate::answer::Answer;
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::program;
 
 /// The commands for parked or unrouted messages.
 #[derive(Debug, Clone, Subcommand)]
@@ -151,7 +151,7 @@ pub(crate) async fn run(
     command: Command,
     console: &mut Console<'_>,
 ) -> Result<Answer, Failure> {
-    let broker = BrokerConfig::from_environment(environment, PROGRAM)?;
+    let broker = BrokerConfig::from_environment(environment, program::NAME)?;
     let failed = |error: BrokerError| Failure::Refused(broker.explain(&error));
     let name = queue.to_string();
     match command {

@@ -12,8 +12,8 @@ use latchkey_config::{
     ConfigCommand, ConfigError, ConfigErrors, Environment, format_duration, parse_duration, report,
 };
 use latchkey_migrations::NotReady;
-use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 const PROGRAM: &str = "latchkey-migrate";
 
@@ -82,9 +82,14 @@ fn options(environment: &Environment) -> Result<PgConnectOptions, ConfigError> {
 }
 
 async fn migrate(options: PgConnectOptions) -> anyhow::Result<()> {
-    let pool = PgPool::connect_with(options)
+    let server = format!("{}:{}", options.get_host(), options.get_port());
+    let failed = || format!("cannot connect to {server}, the server of DATABASE_URL");
+    // A pool that cannot connect says only that its time is over.
+    let connection = PgConnection::connect_with(&options)
         .await
-        .context("cannot connect to the database of DATABASE_URL")?;
+        .with_context(failed)?;
+    connection.close().await.with_context(failed)?;
+    let pool = PgPool::connect_with(options).await.with_context(failed)?;
     latchkey_migrations::run(&pool).await?;
     Ok(())
 }

@@ -3,6 +3,5 @@
 
 pub mod history;
 pub mod operator;
-pub mod operator;
 pub mod person;
 pub mod service;
