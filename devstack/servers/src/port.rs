@@ -99,13 +99,14 @@ where
 }
 
 /// Returns `true` if the server's log says that a port was taken: in the words of PostgreSQL, of
-/// RabbitMQ's listeners, and of the start of its Erlang node.
+/// Prometheus, of RabbitMQ's listeners, and of the start of its Erlang node.
 fn found_port_taken(error: &ServerError) -> bool {
     let ServerError::NotReady { tail, .. } = error else {
         return false;
     };
     [
         "Address already in use",
+        "address already in use",
         "eaddrinuse",
         "could_not_start_listener",
         "dist_port_already_used",
