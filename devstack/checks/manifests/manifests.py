@@ -74,6 +74,8 @@ def render(directory, overlay, components):
     with tempfile.TemporaryDirectory() as temporary:
         copy = pathlib.Path(temporary) / "kubernetes"
         shutil.copytree(directory, copy)
+        # The component grafana refers to them.
+        shutil.copytree(directory.parent / "dashboards", copy.parent / "dashboards")
         path = copy / "overlays" / overlay / "kustomization.yaml"
         kustomization = yaml.safe_load(path.read_text())
         kustomization["components"] = [f"../../components/{one}" for one in components]

@@ -1,7 +1,9 @@
 //! Rules about the repository itself, held by the tests of this crate: the modules of a crate do
-//! not use each other in a circle, a comment names only what exists, and the manifests of
-//! Kubernetes are safe and agree with each other.
+//! not use each other in a circle, a comment names only what exists, the manifests of Kubernetes
+//! are safe and agree with each other, and dashboards and alerts are complete.
 
+pub mod alerts;
+pub mod dashboards;
 mod graph;
 mod imports;
 pub mod manifests;

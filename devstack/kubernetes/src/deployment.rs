@@ -59,7 +59,7 @@ impl Servers {
 /// A deployment of the overlay `dev`.
 #[derive(Debug)]
 pub struct Deployment {
-    /// The directory in which the README's commands run; it has a copy of `deploy/kubernetes`.
+    /// The directory in which the README's commands run; it has a copy of the manifests.
     pub directory: PathBuf,
     /// Why the commands that should have replaced those of the README failed.
     pub start_error: Option<String>,
@@ -126,10 +126,10 @@ impl Deployment {
     fn prepare(session: &Session, servers: &Servers, exports: &str) -> anyhow::Result<Self> {
         let directory = session.site();
         let manifests = "deploy/kubernetes";
-        copy(
-            &workspace_directory().join(manifests),
-            &directory.join(manifests),
-        )?;
+        // The component grafana refers to the dashboards.
+        for part in [manifests, "deploy/dashboards"] {
+            copy(&workspace_directory().join(part), &directory.join(part))?;
+        }
         enter_site(&directory.join(manifests).join("overlays/dev/site.yaml"))?;
 
         let programs = directory.join("bin");

@@ -117,6 +117,24 @@ pub(crate) fn differences(is: &BTreeSet<String>, should: &BTreeSet<String>) -> V
     more.chain(less).collect()
 }
 
+/// The `ConfigMaps` with dashboards, which Grafana reads and no pod of Latchkey.
+pub(crate) fn dashboards(rendering: &Rendering) -> impl Iterator<Item = &Value> {
+    rendering
+        .of_kind("ConfigMap")
+        .filter(|map| is_dashboard(map))
+}
+
+/// The `ConfigMaps` that pods of Latchkey read.
+pub(crate) fn settings(rendering: &Rendering) -> impl Iterator<Item = &Value> {
+    rendering
+        .of_kind("ConfigMap")
+        .filter(|map| !is_dashboard(map))
+}
+
+fn is_dashboard(map: &Value) -> bool {
+    text(map, "/metadata/name").starts_with("grafana-dashboard-")
+}
+
 /// The Deployments of the services.
 pub(crate) fn services(rendering: &Rendering) -> impl Iterator<Item = &Value> {
     rendering

@@ -15,11 +15,12 @@ use super::report::Row;
 pub(super) const NAME: &str = "overlays and components are accepted";
 /// Components whose kinds the API server knows. CloudNativePG and the operators of RabbitMQ do not
 /// publish their definitions as Go modules.
-const COMPONENTS: [&str; 8] = [
+const COMPONENTS: [&str; 9] = [
     "caller-tokens",
     "cert-manager",
     "external-secrets",
     "gateway",
+    "grafana",
     "ingress",
     "keda",
     "prometheus-operator",
@@ -110,7 +111,7 @@ mod tests {
     #[test]
     fn every_component_is_tried_alone_and_with_each_other() {
         let all = combinations();
-        assert_eq!(all.len(), 8 + 28 + 1);
+        assert_eq!(all.len(), 9 + 36 + 1);
         assert!(all.contains(&vec!["ingress", "tracing"]));
     }
 }

@@ -7,7 +7,7 @@ use latchkey_checks::manifests::{Container, Rendering, list, text};
 use serde_json::{Value, json};
 
 use crate::facts::{Facts, with_facts};
-use crate::rule::{NOTHING, each, rules, serving};
+use crate::rule::{NOTHING, each, rules, serving, settings};
 use crate::spoil::{at, copy, push, set, set_variable};
 
 use super::objects::namespace;
@@ -27,7 +27,7 @@ rules! {
         };
 
     every_config_map_is_used:
-        |r| each(r.of_kind("ConfigMap"), |map| {
+        |r| each(settings(r), |map| {
             r.workloads().any(|w| maps_used(r, w).contains(text(map, "/metadata/name")))
         }),
         unless |r| {
@@ -36,7 +36,7 @@ rules! {
         };
 
     a_changed_setting_rolls_the_pods_out:
-        |r| each(r.of_kind("ConfigMap"), |map| {
+        |r| each(settings(r), |map| {
             let hash = text(map, "/metadata/name").rsplit('-').next().unwrap_or("");
             hash.len() == 10 && hash.bytes().all(|byte| byte.is_ascii_alphanumeric())
         }),

@@ -1,28 +1,31 @@
-//! Alerts, metrics, and scaling by the length of a queue.
+//! Alerts, metrics, dashboards, and scaling by the length of a queue.
 
 use std::collections::BTreeSet;
 
+use latchkey_checks::dashboards::NAMES;
 use latchkey_checks::manifests::{Rendering, list, text};
 use serde_json::Value;
 
 use crate::facts::with_facts;
-use crate::rule::{SERVICES, each, pod_labels, rules, selects, services};
-use crate::spoil::{remove, set};
+use crate::rule::{
+    SERVICES, dashboards, each, fault_unless, label, pod_labels, rules, selects, services,
+};
+use crate::spoil::{at, delete, push, remove, set};
 
 const RULES_OF_PROMETHEUS: &str = "PrometheusRule/latchkey";
 
 rules! {
     every_metric_of_an_alert_is_emitted:
-        |r| with_facts(|facts| each_alert(r, |alert| {
-            metrics_in(text(alert, "/expr")).iter().all(|name| facts.metrics.contains(name))
+        |r| with_facts(|facts| each_rule(r, |rule| {
+            metrics_in(text(rule, "/expr")).iter().all(|name| facts.metrics.contains(name))
         })),
         unless |r| {
-            set(r, RULES_OF_PROMETHEUS, "/spec/groups/0/rules/4/expr", "latchkey_circuits > 0")
+            set(r, RULES_OF_PROMETHEUS, "/spec/groups/1/rules/4/expr", "latchkey_circuits > 0")
         };
 
     every_job_of_an_alert_is_a_service:
-        |r| each_alert(r, |alert| {
-            let mut jobs = text(alert, "/expr").split("job=\"").skip(1);
+        |r| each_rule(r, |rule| {
+            let mut jobs = text(rule, "/expr").split("job=\"").skip(1);
             jobs.all(|rest| {
                 let job = rest.split('"').next().and_then(|job| job.strip_prefix("latchkey/"));
                 job.is_some_and(|job| SERVICES.contains(&job))
@@ -30,7 +33,7 @@ rules! {
         }),
         unless |r| {
             let expression = "up{job=\"latchkey/auth\"} == 0";
-            set(r, RULES_OF_PROMETHEUS, "/spec/groups/0/rules/4/expr", expression)
+            set(r, RULES_OF_PROMETHEUS, "/spec/groups/1/rules/4/expr", expression)
         };
 
     every_alert_says_how_grave_it_is_and_what_to_do:
@@ -39,16 +42,20 @@ rules! {
                 && !text(alert, "/annotations/summary").is_empty()
                 && !text(alert, "/annotations/description").is_empty()
         }),
-        unless |r| remove(r, RULES_OF_PROMETHEUS, "/spec/groups/0/rules/0/annotations/description");
+        unless |r| remove(r, RULES_OF_PROMETHEUS, "/spec/groups/1/rules/0/annotations/description");
 
     the_runbook_has_a_section_for_every_alert:
         |r| with_facts(|facts| each_alert(r, |alert| {
-            let anchor = text(alert, "/annotations/runbook").strip_prefix("docs/runbook.md#");
-            anchor.is_some_and(|anchor| facts.runbook.contains(anchor))
+            let url = text(alert, "/annotations/runbook_url").strip_prefix("https://");
+            let anchor = url.and_then(|url| url.split_once("/runbook.md#"));
+            let name = text(alert, "/alert").to_lowercase();
+            anchor.is_some_and(|(_, anchor)| {
+                anchor == name && facts.runbook.contains(anchor)
+            })
         })),
         unless |r| {
-            let place = "/spec/groups/0/rules/0/annotations/runbook";
-            set(r, RULES_OF_PROMETHEUS, place, "docs/runbook.md#latchkeyservicegone")
+            let place = "/spec/groups/1/rules/0/annotations/runbook_url";
+            set(r, RULES_OF_PROMETHEUS, place, "https://a.example/runbook.md#latchkeyservicegone")
         };
 
     no_two_alerts_have_one_name:
@@ -57,8 +64,28 @@ rules! {
             text(alert, "/alert").starts_with("Latchkey") && same.count() == 1
         }),
         unless |r| {
-            set(r, RULES_OF_PROMETHEUS, "/spec/groups/0/rules/0/alert", "LatchkeySignInsFail")
+            let first = at(r, RULES_OF_PROMETHEUS, "/spec/groups/1/rules/0")?.clone();
+            push(r, RULES_OF_PROMETHEUS, "/spec/groups/1/rules", first)
         };
+
+    grafana_finds_every_dashboard:
+        |r| each(dashboards(r), |map| {
+            let files = map["data"].as_object();
+            label(&map["metadata"]["labels"], "grafana_dashboard") == "1"
+                && files.is_some_and(|files| files.values().all(is_dashboard))
+        }),
+        unless |r| {
+            remove(r, "ConfigMap/grafana-dashboard-events", "/metadata/labels/grafana_dashboard")
+        };
+
+    dashboards_are_delivered_together:
+        |r| {
+            let count = dashboards(r).count();
+            let is_wanted = r.components.iter().any(|one| one == "grafana");
+            let wanted = if is_wanted { NAMES.len() } else { 0 };
+            fault_unless(count == wanted, "not every dashboard is there")
+        },
+        unless |r| delete(r, "ConfigMap/grafana-dashboard-events");
 
     prometheus_reads_the_health_port_of_every_service:
         |r| each(r.of_kind("PodMonitor"), |one| {
@@ -93,11 +120,25 @@ rules! {
         unless |r| remove(r, "ScaledObject/sync-svc", "/spec/fallback/replicas");
 }
 
-fn alerts(rendering: &Rendering) -> impl Iterator<Item = &Value> {
+/// Every rule of Prometheus.
+fn rules_of_prometheus(rendering: &Rendering) -> impl Iterator<Item = &Value> {
     let groups = rendering
         .of_kind("PrometheusRule")
         .flat_map(|one| list(one, "/spec/groups"));
     groups.flat_map(|group| list(group, "/rules"))
+}
+
+/// The rules that are alerts.
+fn alerts(rendering: &Rendering) -> impl Iterator<Item = &Value> {
+    rules_of_prometheus(rendering).filter(|rule| rule["alert"].is_string())
+}
+
+/// The names of the rules that are not as they must be.
+fn each_rule(rendering: &Rendering, is_right: impl Fn(&Value) -> bool) -> Vec<String> {
+    let wrong = rules_of_prometheus(rendering).filter(|rule| !is_right(rule));
+    wrong
+        .map(|rule| format!("rule {}{}", text(rule, "/alert"), text(rule, "/record")))
+        .collect()
 }
 
 /// The names of the alerts that are not as they must be.
@@ -108,10 +149,20 @@ fn each_alert(rendering: &Rendering, is_right: impl Fn(&Value) -> bool) -> Vec<S
         .collect()
 }
 
-/// The names of metrics of Latchkey in an expression.
+/// Whether a file of a ConfigMap is a dashboard.
+fn is_dashboard(file: &Value) -> bool {
+    let text = file.as_str().unwrap_or("");
+    let dashboard: Value = serde_json::from_str(text).unwrap_or_default();
+    dashboard["uid"].is_string() && dashboard["panels"].is_array()
+}
+
+/// The names of metrics of Latchkey in an expression, those of histograms without the end that
+/// names a series.
 fn metrics_in(expression: &str) -> BTreeSet<String> {
     let is_end = |c: char| !c.is_ascii_lowercase() && c != '_';
     let starts = expression.match_indices("latchkey_");
     let names = starts.filter_map(|(start, _)| expression.get(start..)?.split(is_end).next());
-    names.map(str::to_owned).collect()
+    names
+        .map(|name| name.strip_suffix("_bucket").unwrap_or(name).to_owned())
+        .collect()
 }
