@@ -4,6 +4,7 @@ pub mod browser;
 pub mod build;
 pub mod command;
 pub mod message_recorder;
+pub mod monitoring;
 pub mod polling;
 pub mod providers;
 pub mod servers;

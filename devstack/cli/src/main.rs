@@ -46,6 +46,9 @@ enum Command {
     },
     /// Run PostgreSQL and RabbitMQ and print the exports for `cargo test`.
     Servers,
+    /// Run everything for some minutes and draw docs/dashboard-overview.svg from what Prometheus
+    /// saw.
+    Dashboard,
     /// Download Keycloak and Ory Hydra and test the life of a grant at each. The exit code is
     /// 0 only if every step succeeded.
     Providers {
@@ -84,6 +87,7 @@ async fn run(Arguments { command, release }: Arguments) -> anyhow::Result<i32> {
             );
             std::future::pending().await
         }
+        Command::Dashboard => devstack::monitoring::run(&progress).await,
         Command::Providers { server } => {
             devstack::providers::run(server.as_deref(), &progress).await
         }

@@ -62,7 +62,7 @@ impl Plan {
             Some("bench") => (BENCH, &["refresh-svc"]),
             Some("kubernetes") => (KUBERNETES, &IMAGES),
             Some("proto") => (PROTO, &[]),
-            Some("up" | "providers") => (DEVSTACK, &SERVICES),
+            Some("up" | "dashboard" | "providers") => (DEVSTACK, &SERVICES),
             _ => (DEVSTACK, &[]),
         };
         let is_test = command == Some("test");
