@@ -63,7 +63,7 @@ async fn every_panel_has_data(monitor: &Monitor, begin: f64) -> anyhow::Result<(
 /// The names of metrics and of recorded series in an expression.
 fn names_in(expression: &str) -> BTreeSet<&str> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
-    let words = expression.split(|c| !is_part(c));
+    let words = expression.split(|c: char| !is_part(c));
     words
         .filter(|word| word.starts_with("latchkey") && *word != "latchkey")
         .filter(|word| word.contains(['_', ':']))
@@ -77,7 +77,10 @@ fn outcomes_in(expression: &str) -> BTreeSet<String> {
     for (at, start) in uses {
         let (before, rest) = expression.split_at(at);
         let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let metric = before.rsplit(|c| !is_part(c)).next().unwrap_or_default();
+        let metric = before
+            .rsplit(|c: char| !is_part(c))
+            .next()
+            .unwrap_or_default();
         let rest = rest.strip_prefix(start).unwrap_or_default();
         let list = rest.split('"').next().unwrap_or_default();
         let named = list.split('|');

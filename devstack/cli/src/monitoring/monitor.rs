@@ -102,11 +102,13 @@ impl Monitor {
         (start, end): (f64, f64),
         step: Duration,
     ) -> anyhow::Result<Vec<Series>> {
+        let [start, end] = [start, end].map(|time| time.to_string());
+        let step = step.as_secs_f64().to_string();
         let parameters = [
             ("query", expression),
-            ("start", &start.to_string()),
-            ("end", &end.to_string()),
-            ("step", &step.as_secs_f64().to_string()),
+            ("start", start.as_str()),
+            ("end", end.as_str()),
+            ("step", step.as_str()),
         ];
         let found: Found<RangeSeries> = self.get("query_range", &parameters).await?;
         let series = found.result.into_iter();
@@ -192,7 +194,7 @@ struct Group {
 fn configuration(stack: &Stack, interval: Duration) -> anyhow::Result<String> {
     let directory = workspace().join("deploy/prometheus");
     let mut text = std::fs::read_to_string(directory.join("prometheus.yaml"))?;
-    let mut replace = |from: &str, to: &str| {
+    let mut replace = |from: &str, to: &str| -> anyhow::Result<()> {
         anyhow::ensure!(text.contains(from), "prometheus.yaml has no {from}");
         text = text.replace(from, to);
         Ok(())

@@ -82,10 +82,10 @@ impl Area {
 }
 
 /// The series of all queries of a panel with their names.
-fn named<'a>(panel: &Panel, values: &'a Values) -> Vec<(String, &'a Series)> {
+fn named<'a>(panel: &Panel, values: &'a [Vec<Series>]) -> Vec<(String, &'a Series)> {
     let queries = panel.targets.iter().zip(values);
     let series = queries.flat_map(|(target, found)| {
-        let name = |one: &Series| legend(&target.legend, &one.labels);
+        let name = move |one: &Series| legend(&target.legend, &one.labels);
         found.iter().map(move |one| (name(one), one))
     });
     series.collect()
@@ -127,7 +127,7 @@ fn colour_of(thresholds: &[Threshold], value: f64) -> &'static str {
     }
 }
 
-fn table(svg: &mut Svg, area: &Area, values: &Values) {
+fn table(svg: &mut Svg, area: &Area, values: &[Vec<Series>]) {
     let mut y = area.y + 38.0;
     for series in values.iter().flatten() {
         let cells: Vec<_> = series.labels.values().map(String::as_str).collect();
