@@ -48,11 +48,11 @@ pub(crate) async fn run(
         }
         Command::Status => {
             let mut connection = connect_once(&options).await.map_err(Failure::of)?;
-            let states = latchkey_migrations::status(&mut connection)
+            let status = latchkey_migrations::status(&mut connection)
                 .await
                 .map_err(Failure::of)?;
-            let missing = states.iter().filter(|state| !state.applied).count();
-            let entries = states.iter().map(|state| {
+            let missing = status.missing().count();
+            let entries = status.known.iter().map(|state| {
                 let what = if state.applied { "applied" } else { "missing" };
                 let line = format!("{}  {what}  {}", state.version, state.description);
                 let json = json!({

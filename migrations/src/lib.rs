@@ -9,7 +9,7 @@ mod wait;
 use sqlx::PgPool;
 use sqlx::migrate::{MigrateError, Migrator};
 
-pub use self::status::{MigrationState, status};
+pub use self::status::{MigrationState, Status, StatusError, status};
 pub use self::wait::{NotReady, wait};
 
 /// All migrations, the oldest first.

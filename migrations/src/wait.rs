@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::MIGRATOR;
+use crate::{StatusError, status};
 
 /// A check that takes longer has failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,12 +24,8 @@ pub enum NotReady {
         /// Number of migrations of this release.
         known: usize,
     },
-    /// The role cannot read which migrations are applied. Before the migration that lets it, that
-    /// is always so.
-    #[error(
-        "the database is not migrated yet, or the role of DATABASE_URL is in none of \
-         latchkey_auth, latchkey_sync, latchkey_refresh and latchkey_operator"
-    )]
+    /// The role cannot read which migrations are applied.
+    #[error("{}", StatusError::Unreadable)]
     Unreadable,
     /// The database cannot be reached, or it reports an error. The error is part of the text and
     /// no source, because a chain of errors would show it twice.
@@ -40,17 +36,11 @@ pub enum NotReady {
     NoAnswer,
 }
 
-impl NotReady {
-    pub(crate) fn of_query(error: sqlx::Error) -> Self {
-        // undefined_table, insufficient_privilege
-        let unreadable = error
-            .as_database_error()
-            .and_then(sqlx::error::DatabaseError::code)
-            .is_some_and(|code| matches!(&*code, "42P01" | "42501"));
-        if unreadable {
-            Self::Unreadable
-        } else {
-            Self::Database(error)
+impl From<StatusError> for NotReady {
+    fn from(error: StatusError) -> Self {
+        match error {
+            StatusError::Unreadable => Self::Unreadable,
+            StatusError::Database(error) => Self::Database(error),
         }
     }
 }
@@ -88,27 +78,18 @@ pub async fn wait(
 }
 
 async fn check(options: &PgConnectOptions) -> Result<(), NotReady> {
-    let versions: Vec<i64> = MIGRATOR.iter().map(|one| one.version).collect();
-    let known = versions.len();
     let mut connection = PgConnection::connect_with(options)
         .await
         .map_err(NotReady::Database)?;
-    let missing: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM unnest($1::bigint[]) AS known (version)
-         WHERE NOT EXISTS (SELECT FROM _sqlx_migrations AS applied
-                           WHERE applied.version = known.version AND applied.success)",
-    )
-    .bind(versions)
-    .fetch_one(&mut connection)
-    .await
-    .map_err(NotReady::of_query)?;
+    let status = status(&mut connection).await?;
+    let missing = status.missing().count();
     // The answer is known, so it does not matter how the connection ends.
     let _ = connection.close().await;
-    match usize::try_from(missing) {
-        Ok(0) => Ok(()),
-        missing => Err(NotReady::Outdated {
-            missing: missing.unwrap_or(known),
-            known,
-        }),
+    if missing == 0 {
+        return Ok(());
     }
+    Err(NotReady::Outdated {
+        missing,
+        known: status.known.len(),
+    })
 }
