@@ -2,12 +2,14 @@
 //! declaration.
 
 mod declare;
+mod inspect;
 mod names;
 mod refused_declarations;
 mod retired_queues;
 mod retry_schedule;
 
 pub use declare::{RefusedDeclaration, declare, declare_exchanges, declare_subscription};
+pub use inspect::{Binding, Inspected, Presence, bindings, inspect};
 pub use names::{
     CALENDAR_JOBS_QUEUE, EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue, MESSAGING_JOBS_QUEUE,
     OPTIONAL_EVENTS, RECENT_QUEUE, SYNC_SVC_QUEUE, Subscription, UNROUTED_EXCHANGE, UNROUTED_QUEUE,

@@ -85,6 +85,11 @@ impl Provider {
         self.definition.revocation
     }
 
+    /// Address of the discovery document.
+    pub fn discovery_url(&self) -> &Url {
+        &self.definition.discovery
+    }
+
     /// Callback URL. `None` in a process without `PUBLIC_URL`.
     pub fn redirect_uri(&self, purpose: Purpose) -> Option<&Url> {
         match purpose {

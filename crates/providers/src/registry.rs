@@ -88,6 +88,11 @@ impl Registry {
         Ok(Self { providers })
     }
 
+    /// Name of the variable with a callback URL of a provider.
+    pub fn callback_variable(provider: &Provider, purpose: Purpose) -> String {
+        callback_variable(provider.definition(), purpose)
+    }
+
     /// Checks that every provider has its callback URLs, which a process needs that sends
     /// browsers to the providers.
     ///

@@ -99,6 +99,22 @@ impl BrokerConfig {
         }
     }
 
+    /// `<user>@<host>:<port><virtual host>`, without the password.
+    pub fn target(&self) -> String {
+        let authority = &self.uri.authority;
+        let (user, host, port) = (
+            &authority.userinfo.username,
+            &authority.host,
+            authority.port,
+        );
+        format!("{user}@{host}:{port}/{}", self.uri.vhost)
+    }
+
+    /// Name of the virtual host.
+    pub fn virtual_host(&self) -> &str {
+        &self.uri.vhost
+    }
+
     /// Connects once.
     ///
     /// # Errors

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use lapin::ErrorKind;
+use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+
 /// The broker has this long for each reply.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -27,6 +30,28 @@ pub enum BrokerError {
 impl From<lapin::Error> for BrokerError {
     fn from(error: lapin::Error) -> Self {
         Self::Amqp(error)
+    }
+}
+
+impl BrokerError {
+    /// Returns `true` if the broker refuses the user name or the password.
+    pub fn refuses_login(&self) -> bool {
+        self.protocol_error() == Some(AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED))
+    }
+
+    /// Returns `true` if the virtual host does not exist, or the user may not enter it.
+    pub fn refuses_virtual_host(&self) -> bool {
+        self.protocol_error() == Some(AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED))
+    }
+
+    fn protocol_error(&self) -> Option<AMQPErrorKind> {
+        match self {
+            Self::Amqp(error) => match error.kind() {
+                ErrorKind::ProtocolError(reply) => Some(reply.kind().clone()),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 }
 

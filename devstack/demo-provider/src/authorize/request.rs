@@ -82,7 +82,7 @@ pub(super) fn read(
     let page_error = |text: &str| AuthorizationError::Page(text.to_owned());
     if first(query, "client_id") != Some(&app.config.client_id) {
         return Err(page_error(
-            "This client is not registered here (client_id).",
+            "invalid_client: this client_id is not registered here.",
         ));
     }
     let redirect_uri = first(query, "redirect_uri")
