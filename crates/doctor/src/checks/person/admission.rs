@@ -1,0 +1,224 @@
+//! Whether the person would be let in, by the rule of auth-svc.
+
+use std::fmt;
+
+use latchkey_admission::domain_list::DomainList;
+use latchkey_admission::domain_policy::{
+    Admission, Claims, DeploymentPolicy, Facts as PolicyFacts, Invitation, PolicyRefusal, decide,
+};
+use latchkey_domain::Handle;
+use latchkey_providers::{EmailStatus, Unverified};
+
+use super::facts::{Facts, Workspace};
+use crate::checks::environment::allowed_domains;
+use crate::finding::Finding;
+use crate::service::Service;
+use crate::world::World;
+
+/// What the deployment configures, as far as it is known.
+#[derive(Debug, Default)]
+pub(super) struct Deployment {
+    allowed_domains: DomainList,
+    multi_workspace: bool,
+    /// Whether the environment of auth-svc is given.
+    is_known: bool,
+}
+
+impl Deployment {
+    pub(super) fn of(world: &World) -> Self {
+        let mut sources = world.sources_of(Service::Auth);
+        let public = |environment: &latchkey_config::Environment| {
+            matches!(environment.optional("PUBLIC_URL"), Ok(Some(_)))
+        };
+        let Some(source) =
+            sources.find(|source| source.service.is_some() || public(&source.environment))
+        else {
+            return Self::default();
+        };
+        let environment = &source.environment;
+        Self {
+            // A wrong value is a fault of the configuration.
+            allowed_domains: allowed_domains(environment).unwrap_or_default(),
+            multi_workspace: environment
+                .flag("IS_MULTIWORKSPACE_ENABLED", false)
+                .unwrap_or(false),
+            is_known: true,
+        }
+    }
+
+    /// A line if the decision may be another one at the service.
+    pub(super) fn unknown(&self) -> Option<String> {
+        (!self.is_known).then(|| {
+            "AUTH_ALLOWED_DOMAINS of auth-svc is not known here: name its environment by --env"
+                .to_owned()
+        })
+    }
+}
+
+/// The decision for one workspace.
+#[derive(Debug)]
+pub(super) struct Decision {
+    workspace: String,
+    outcome: Result<Admission, PolicyRefusal>,
+    /// Somebody with the public link may join.
+    has_public_link: bool,
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let workspace = &self.workspace;
+        match &self.outcome {
+            Ok(admission) => {
+                let rule = match admission {
+                    Admission::Member => "as a member",
+                    Admission::ApprovedDomain => "by the domain of the address",
+                    Admission::PublicInvite => "by the public link",
+                    Admission::PersonalInvite => "by the personal invitation, with its link",
+                };
+                write!(f, "{workspace}: let in, {rule}")
+            }
+            Err(refusal) => {
+                write!(f, "{workspace}: refused: {refusal}")?;
+                if self.has_public_link {
+                    f.write_str("; the public link is on")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The decision for each workspace. A provider is assumed to vouch for the address, unless it did
+/// not at the last sign-in.
+pub(super) fn decide_all(
+    deployment: &Deployment,
+    address: &Handle,
+    facts: &Facts,
+) -> Vec<Decision> {
+    let is_unverified = facts
+        .identities
+        .first()
+        .is_some_and(|last| !last.email_verified);
+    let status = if is_unverified {
+        EmailStatus::Unverified(Unverified::NotSaid)
+    } else {
+        EmailStatus::Verified
+    };
+    let decided = |workspace: &Workspace| {
+        let domains = DomainList::of_rows(workspace.domains.clone());
+        let invited = facts
+            .invitations
+            .iter()
+            .any(|one| one.workspace_id == workspace.id);
+        let outcome = decide(&PolicyFacts {
+            deployment: DeploymentPolicy {
+                allowed_domains: &deployment.allowed_domains,
+                multi_workspace: deployment.multi_workspace,
+            },
+            workspace: &domains,
+            claims: Claims {
+                email: Some(address),
+                email_status: &status,
+                hosted_domain: Some(address.domain()),
+                needs_hosted_domain: false,
+            },
+            is_member: facts
+                .memberships
+                .iter()
+                .any(|one| one.workspace_id == workspace.id),
+            public_invite: Invitation::Absent,
+            personal_invite: if invited {
+                Invitation::Usable
+            } else {
+                Invitation::Absent
+            },
+        });
+        Decision {
+            workspace: workspace.name.clone(),
+            outcome,
+            has_public_link: workspace.public_invite_enabled,
+        }
+    };
+    facts.workspaces.iter().map(decided).collect()
+}
+
+/// A finding if no workspace lets the person in.
+pub(super) fn judge(address: &Handle, decisions: &[Decision]) -> Option<Finding> {
+    if decisions.is_empty() {
+        return Some(Finding::NoWorkspace);
+    }
+    if decisions.iter().any(|decision| decision.outcome.is_ok()) {
+        return None;
+    }
+    let refusal = decisions
+        .iter()
+        .find_map(|decision| decision.outcome.as_ref().err())?;
+    let workspaces = decisions.iter().map(|decision| decision.workspace.clone());
+    Some(Finding::NotAdmitted {
+        address: address.for_people(),
+        workspaces: workspaces.collect(),
+        refusal: Box::new(refusal.clone()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::super::facts::Invitation as OpenInvitation;
+    use super::*;
+
+    fn workspace(name: &str, domains: &[&str]) -> Workspace {
+        Workspace {
+            id: Uuid::from_u128(name.len() as u128),
+            name: name.to_owned(),
+            public_invite_enabled: false,
+            domains: domains.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn judged(deployment: &Deployment, facts: &Facts) -> Option<Finding> {
+        let address: Handle = "ada@acme.example".parse().unwrap();
+        judge(&address, &decide_all(deployment, &address, facts))
+    }
+
+    #[test]
+    fn one_workspace_that_lets_the_person_in_is_enough() {
+        let mut facts = Facts {
+            workspaces: vec![workspace("Globex", &["globex.example"])],
+            ..Facts::default()
+        };
+        let deployment = Deployment::default();
+        assert!(matches!(
+            judged(&deployment, &facts),
+            Some(Finding::NotAdmitted { .. })
+        ));
+        facts.workspaces.push(workspace("Acme", &["acme.example"]));
+        assert_eq!(judged(&deployment, &facts), None);
+        facts.workspaces.clear();
+        assert_eq!(judged(&deployment, &facts), Some(Finding::NoWorkspace));
+    }
+
+    #[test]
+    fn an_open_invitation_lets_in_and_the_list_of_the_deployment_does_not() {
+        let globex = workspace("Globex", &["globex.example"]);
+        let facts = Facts {
+            invitations: vec![OpenInvitation {
+                workspace_id: globex.id,
+                expires_at: time::OffsetDateTime::UNIX_EPOCH,
+            }],
+            workspaces: vec![globex],
+            ..Facts::default()
+        };
+        assert_eq!(judged(&Deployment::default(), &facts), None);
+        let closed = Deployment {
+            allowed_domains: DomainList::parse(&["globex.example"]).unwrap(),
+            ..Deployment::default()
+        };
+        assert!(matches!(
+            judged(&closed, &facts),
+            Some(Finding::NotAdmitted { refusal, .. })
+                if matches!(*refusal, PolicyRefusal::Domain { by_deployment: true, .. })
+        ));
+    }
+}

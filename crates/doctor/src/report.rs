@@ -1,0 +1,122 @@
+//! What was found, as text and as JSON.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::finding::{CheckId, Finding};
+use crate::outcome::Outcome;
+use crate::words::Words;
+
+/// What was found. Its `Display` is for people: the first line names the most probable cause.
+#[derive(Debug)]
+pub struct Report {
+    /// The findings with the check that found them, the most probable cause first.
+    findings: Vec<(CheckId, Words)>,
+    checks: Vec<(CheckId, Outcome)>,
+    took: Duration,
+}
+
+impl Report {
+    pub(crate) fn new(mut checks: Vec<(CheckId, Outcome)>, took: Duration) -> Self {
+        // The order of the checks is that of cause and effect.
+        checks.sort_by_key(|(check, _)| *check);
+        let findings = checks
+            .iter()
+            .filter_map(|(check, outcome)| Some((*check, outcome.as_ref().ok()?)))
+            .flat_map(|(check, looked)| looked.findings.iter().map(move |one| (check, one)))
+            .map(|(check, finding)| (check, Finding::words(finding)))
+            .collect();
+        Self {
+            findings,
+            checks,
+            took,
+        }
+    }
+
+    /// Returns `true` if nothing is wrong.
+    pub fn is_healthy(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    /// The code of the most probable cause, such as `redirect_uri`.
+    pub fn cause(&self) -> Option<&'static str> {
+        self.findings.first().map(|(_, words)| words.code)
+    }
+
+    /// The report for programs. Codes of findings and names of fields do not change.
+    pub fn to_json(&self) -> Value {
+        let findings = self.findings.iter().map(|(check, words)| {
+            json!({
+                "code": words.code,
+                "check": check.to_string(),
+                "problem": words.problem,
+                "looked_at": words.looked_at,
+                "do": words.remedy,
+                "runbook": words.runbook.to_string(),
+            })
+        });
+        let checks = self.checks.iter().map(|(check, outcome)| match outcome {
+            Ok(looked) => json!({
+                "check": check.to_string(),
+                "looked": true,
+                "seen": looked.seen,
+                "detail": looked.detail,
+            }),
+            Err(why) => json!({
+                "check": check.to_string(),
+                "looked": false,
+                "why": why.to_string(),
+            }),
+        });
+        json!({
+            "healthy": self.is_healthy(),
+            "seconds": self.took.as_secs_f64(),
+            "findings": findings.collect::<Vec<_>>(),
+            "checks": checks.collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let looked = self.checks.iter().filter(|(_, outcome)| outcome.is_ok());
+        if self.is_healthy() {
+            let (checks, seconds) = (looked.count(), self.took.as_secs_f64());
+            writeln!(f, "no finding: {checks} checks in {seconds:.1} s")?;
+        }
+        for (position, (_, words)) in self.findings.iter().enumerate() {
+            if position > 0 {
+                writeln!(f)?;
+            }
+            writeln!(f, "{}", words.problem)?;
+            writeln!(f, "  looked at  {}", words.looked_at)?;
+            writeln!(f, "  do         {}", words.remedy)?;
+            writeln!(f, "  see        {}", words.runbook)?;
+        }
+        writeln!(f, "\nlooked at")?;
+        for (check, outcome) in &self.checks {
+            let Ok(looked) = outcome else { continue };
+            let mark = if looked.findings.is_empty() { ' ' } else { '!' };
+            let mut lines = looked.seen.iter();
+            let first = lines.next().map_or("", String::as_str);
+            writeln!(f, "{mark} {check:<19} {first}")?;
+            for line in lines {
+                writeln!(f, "{:21} {line}", "")?;
+            }
+        }
+        let not: Vec<_> = self
+            .checks
+            .iter()
+            .filter_map(|(check, outcome)| Some((check, outcome.as_ref().err()?)))
+            .collect();
+        if !not.is_empty() {
+            writeln!(f, "\nnot looked at")?;
+        }
+        for (check, why) in not {
+            writeln!(f, "  {check:<19} {why}")?;
+        }
+        Ok(())
+    }
+}

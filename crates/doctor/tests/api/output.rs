@@ -1,0 +1,155 @@
+//! What doctor prints, and its exit codes.
+
+use std::process::ExitCode;
+
+use latchkey_config::{ConfigErrors, Environment};
+use latchkey_doctor::{Reader, Service};
+use latchkey_domain::SystemClock;
+
+use crate::support::{Deployment, SIGNING_KEY, assert_cause, doctor};
+
+// R42: no secret is printed, whatever is wrong.
+#[tokio::test]
+async fn no_finding_shows_a_secret() {
+    let deployment = Deployment::start().await;
+    let secrets = [
+        "s3cret-client",
+        "s3cret-database",
+        "s3cret-broker",
+        "s3cret-api",
+        "s3cret-key",
+        "s3cret-cookie",
+    ];
+    let (_, broker) = deployment.broker.url().rsplit_once('@').unwrap();
+    let report = deployment
+        .examine_with(
+            &["--email", "ada@acme.example"],
+            &[
+                ("AUTH_GOOGLE_CLIENT_SECRET", secrets[0]),
+                ("AUTH_MICROSOFT_CLIENT_SECRET", secrets[0]),
+                ("AUTH_OIDC_DEMO_CLIENT_SECRET", secrets[0]),
+                (
+                    "DATABASE_URL",
+                    "postgres://nobody:s3cret-database@127.0.0.1:1/none",
+                ),
+                ("AMQP_URL", &format!("amqp://nobody:s3cret-broker@{broker}")),
+                ("RABBITMQ_API_URL", "http://nobody:s3cret-api@127.0.0.1:1"),
+                ("SEALING_PRIVATE_KEYS", "k9:s3cret-key"),
+                ("SEALING_PUBLIC_KEY", "s3cret-key"),
+                ("FLOW_COOKIE_KEYS", "k:s3cret-cookie"),
+            ],
+        )
+        .await;
+    assert!(!report.is_healthy());
+    for text in [report.to_string(), report.to_json().to_string()] {
+        for secret in secrets.iter().chain([&SIGNING_KEY]) {
+            assert!(!text.contains(secret), "{secret}: {text}");
+        }
+    }
+}
+
+// R42
+#[tokio::test]
+async fn every_finding_says_what_was_looked_at_what_to_do_and_where_to_read_on() {
+    let deployment = Deployment::start().await;
+    let changes = [
+        ("AUTH_GOOGLE_CLIENT_SECRET", "wrong"),
+        ("AUTH_MICROSOFT_CLIENT_SECRET", "wrong"),
+    ];
+    let report = deployment.examine_with(&[], &changes).await;
+    let json = report.to_json();
+    assert_eq!(json["healthy"], false);
+    let findings = json["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 2, "{report}");
+    for finding in findings {
+        for field in ["code", "check", "problem", "looked_at", "do"] {
+            assert!(!finding[field].as_str().unwrap().is_empty(), "{finding}");
+        }
+        let runbook = finding["runbook"].as_str().unwrap();
+        assert!(runbook.starts_with("docs/runbook.md#"), "{finding}");
+    }
+    let text = report.to_string();
+    assert_eq!(text.matches("  do         ").count(), 2, "{text}");
+    assert!(text.contains("\nlooked at\n"), "{text}");
+}
+
+// R42: 78 if doctor's own configuration cannot be read, 0 without and 1 with a finding.
+#[tokio::test]
+async fn exit_codes_tell_findings_from_a_doctor_that_could_not_look() {
+    let nowhere = doctor(&["--env", "auth-svc=/nowhere/auth.env"]);
+    assert_eq!(nowhere.run().await, ExitCode::from(78));
+
+    let deployment = Deployment::start().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let write = |secret: &str| {
+        let variables = deployment.variables.iter();
+        let mut lines: String = variables
+            .map(|(name, value)| format!("{name}={value}\n"))
+            .collect();
+        lines.push_str(secret);
+        std::fs::write(file.path(), lines).unwrap();
+    };
+    let env = format!("auth-svc={}", file.path().display());
+    let arguments = [
+        "--env",
+        &env,
+        "--entry-point",
+        &deployment.entry_point,
+        "--json",
+    ];
+    write("");
+    assert_eq!(doctor(&arguments).run().await, ExitCode::SUCCESS);
+    write("AUTH_GOOGLE_CLIENT_SECRET=wrong\n");
+    assert_eq!(doctor(&arguments).run().await, ExitCode::FAILURE);
+}
+
+// R42
+#[tokio::test]
+async fn an_environment_that_names_nothing_is_no_healthy_one() {
+    let clock = std::sync::Arc::new(SystemClock);
+    let errors = doctor(&[])
+        .examine(&Environment::default(), clock)
+        .await
+        .unwrap_err();
+    assert!(
+        errors.to_string().contains("--env auth-svc=auth-svc.env"),
+        "{errors}"
+    );
+}
+
+// R40 R42: with the reader of a service, every fault of its start is found, and misspelt names.
+#[tokio::test]
+async fn the_reader_of_a_service_finds_every_fault_of_its_start() {
+    fn read(environment: &Environment) -> Result<(), ConfigErrors> {
+        auth_svc::app::read(environment).map(drop)
+    }
+    let reader: Reader = read;
+    let deployment = Deployment::start().await;
+    let environment = |name: &str, value: &str| -> Environment {
+        crate::support::changed(&deployment.variables, &[(name, value)])
+            .into_iter()
+            .collect()
+    };
+    let arguments = ["--entry-point", &deployment.entry_point];
+    let examine = async |name, value| {
+        doctor(&arguments)
+            .with_reader(Service::Auth, reader)
+            .examine(&environment(name, value), std::sync::Arc::new(SystemClock))
+            .await
+            .unwrap()
+    };
+    let report = examine("ACCESS_TOKEN_EXPIRES_IN", "2h").await;
+    assert_cause(
+        &report,
+        "variable",
+        &["ACCESS_TOKEN_EXPIRES_IN", "must be"],
+        "correct",
+    );
+    let report = examine("AUTH_ALLOWED_DOMAIN", "acme.example").await;
+    assert_cause(
+        &report,
+        "variable",
+        &["AUTH_ALLOWED_DOMAIN", "did you mean"],
+        "correct",
+    );
+}

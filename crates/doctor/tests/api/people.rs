@@ -1,0 +1,128 @@
+//! Why one person's mailbox does not sync.
+
+use crate::support::{Deployment, EVERY_SCOPE, assert_cause, assert_healthy, codes};
+
+const ADA: [&str; 2] = ["--email", "ada@acme.example"];
+
+// R42
+#[tokio::test]
+async fn somebody_who_never_signed_in_is_judged_by_the_domain() {
+    let deployment = Deployment::start().await;
+    let report = deployment.examine(&ADA).await;
+    assert_healthy(&report);
+    assert!(report.to_string().contains("never signed in"), "{report}");
+    assert!(
+        report.to_string().contains("Acme: let in, by the domain"),
+        "{report}"
+    );
+}
+
+// R42 R34
+#[tokio::test]
+async fn a_grant_that_the_provider_ended_is_named_with_its_class() {
+    let deployment = Deployment::start().await;
+    deployment.person("ada@acme.example", &EVERY_SCOPE).await;
+    deployment
+        .sql(
+            "UPDATE vault.credential SET auth_failed_at = now(),
+                                         failure_class = 'INVALID_REFRESH_TOKEN'",
+        )
+        .await;
+    let report = deployment.examine(&ADA).await;
+    let first_line = ["grant of ada@acme.example", "INVALID_REFRESH_TOKEN"];
+    assert_cause(&report, "grant_dead", &first_line, "signs in again");
+    let runbook = "docs/runbook.md#invalid_refresh_token";
+    assert!(report.to_string().contains(runbook), "{report}");
+}
+
+// R42 R28
+#[tokio::test]
+async fn a_channel_that_waits_for_a_worker_is_named() {
+    let deployment = Deployment::start().await;
+    deployment.person("ada@acme.example", &EVERY_SCOPE).await;
+    deployment
+        .sql(
+            "UPDATE sync.channel
+             SET sync_status = 'ONGOING', sync_stage = 'MESSAGE_LIST_FETCH_SCHEDULED',
+                 sync_stage_started_at = now() - interval '3 hours'
+             WHERE kind = 'MESSAGE'",
+        )
+        .await;
+    let report = deployment.examine(&ADA).await;
+    let first_line = [
+        "mail channel of ada@acme.example",
+        "MESSAGE_LIST_FETCH_SCHEDULED for 3 h",
+    ];
+    assert_cause(
+        &report,
+        "channel_waits",
+        &first_line,
+        "start the sync worker",
+    );
+}
+
+// R42
+#[tokio::test]
+async fn an_account_that_does_not_appear_is_traced_to_the_outbox() {
+    let deployment = Deployment::start().await;
+    deployment.person("ada@acme.example", &EVERY_SCOPE).await;
+    deployment
+        .sql(
+            "DELETE FROM sync.connected_account;
+             INSERT INTO sync.outbox (event_id, exchange, routing_key, event_type, subject, payload,
+                                      created_at)
+             VALUES (gen_random_uuid(), 'latchkey.events', 'account.connected.v1', 't', 's', '',
+                     now() - interval '1 hour')",
+        )
+        .await;
+    let report = deployment.examine(&ADA).await;
+    let first_line = ["1 event is of sync-svc not published", "60 min"];
+    assert_cause(
+        &report,
+        "outbox_waits",
+        &first_line,
+        "outbox relay starts again",
+    );
+    assert_eq!(codes(&report), ["outbox_waits", "no_account"], "{report}");
+}
+
+// R42
+#[tokio::test]
+async fn a_sign_in_that_shows_only_accounts_of_another_domain_is_named() {
+    let changes = [("AUTH_ALLOWED_DOMAINS", "acme.example")];
+    let deployment = Deployment::start_with(&changes).await;
+    // The operator has added the domain, and has not restarted the service.
+    deployment
+        .sql(
+            "INSERT INTO auth.approved_access_domain (workspace_id, domain)
+             SELECT id, 'globex.example' FROM auth.workspace",
+        )
+        .await;
+    let lists = [("AUTH_ALLOWED_DOMAINS", "acme.example,globex.example")];
+    let report = deployment
+        .examine_with(&["--email", "linus@globex.example"], &lists)
+        .await;
+    assert_cause(
+        &report,
+        "hosted_domain",
+        &["linus@globex.example", "hd=acme.example"],
+        "hd is sent",
+    );
+}
+
+// R42: a role of a service may not see what an operator may see, and doctor says so.
+#[tokio::test]
+async fn the_role_of_a_service_is_not_enough() {
+    let deployment = Deployment::start().await;
+    let url = deployment.database.url(latchkey_testkit::Role::Auth);
+    let report = deployment
+        .examine_with(&ADA, &[("DATABASE_URL", &url)])
+        .await;
+    assert_healthy(&report);
+    assert!(
+        report
+            .to_string()
+            .contains("use a login role in latchkey_operator"),
+        "{report}"
+    );
+}
