@@ -40,7 +40,8 @@ pub struct Doctor {
     /// auth-svc=http://127.0.0.1:8083. May be repeated.
     #[arg(long, value_name = "SERVICE=URL")]
     pub operator_port: Vec<OperatorPort>,
-    /// Where auth-svc is reached, if this is not PUBLIC_URL from here.
+    /// Where auth-svc is reached, if this is not PUBLIC_URL from here. A query is that of your front
+    /// end's link, such as ?hd=acme.example.
     #[arg(long, value_name = "URL", conflicts_with = "after_deploy")]
     pub entry_point: Option<Url>,
     /// The commit that was deployed, or its beginning.

@@ -357,7 +357,7 @@ impl Finding {
                 Runbook::SignIn,
                 format!("Google shows {address} only accounts of {hosted_domain}: the sign-in has hd={hosted_domain}"),
                 "the parameter hd in the Location of the entry point".into(),
-                "add the person's domain to AUTH_ALLOWED_DOMAINS or to the workspace: hd is sent while exactly one domain may sign in".into(),
+                "take hd out of the link with which your front end begins the sign-in: it shows people accounts of one domain only".into(),
             ),
             Self::NoAccount { address, outbox_waits, agreed } => words(
                 "no_account",

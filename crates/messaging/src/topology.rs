@@ -9,11 +9,11 @@ mod retired_queues;
 mod retry_schedule;
 
 pub use declare::{RefusedDeclaration, declare, declare_exchanges, declare_subscription};
-pub use inspect::{Binding, Inspected, Presence, bindings, inspect};
+pub use inspect::{Inspected, Presence, inspect};
 pub use names::{
-    CALENDAR_JOBS_QUEUE, EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue, MESSAGING_JOBS_QUEUE,
+    Binding, CALENDAR_JOBS_QUEUE, EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue, MESSAGING_JOBS_QUEUE,
     OPTIONAL_EVENTS, RECENT_QUEUE, SYNC_SVC_QUEUE, Subscription, UNROUTED_EXCHANGE, UNROUTED_QUEUE,
-    parked_queue,
+    bindings, parked_queue,
 };
 pub use refused_declarations::RefusedDeclarations;
 pub(crate) use retired_queues::RetiredQueues;

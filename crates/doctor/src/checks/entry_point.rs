@@ -121,7 +121,9 @@ pub(crate) async fn look(world: &World, base: &Url, provider: &Provider) -> Opti
     } else {
         format!("/auth/oidc/{}", provider.name())
     };
-    let url = base.join(&path).ok()?;
+    let mut url = base.join(&path).ok()?;
+    // The parameters of the front end's link.
+    url.set_query(base.query());
     let response = world.http.get(url.clone()).send().await.ok()?;
     let header = response.headers().get("location");
     let location = header

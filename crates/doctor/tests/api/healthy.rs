@@ -257,6 +257,7 @@ async fn a_shell_with_the_database_alone() {
             "clock",
             "database",
             "migrations",
+            "entry point",
             "outbox",
             "failures"
         ],

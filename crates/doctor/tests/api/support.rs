@@ -238,7 +238,8 @@ impl Deployment {
     ) -> Report {
         let environment = changed(&self.variables, changes).into_iter().collect();
         let mut all = vec!["--entry-point", &self.entry_point];
-        if arguments.contains(&"--after-deploy") {
+        let names_another = |argument| ["--after-deploy", "--entry-point"].contains(argument);
+        if arguments.iter().any(names_another) {
             all.clear();
         }
         all.extend(arguments);

@@ -10,8 +10,8 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
 use super::names::{
-    EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue, OPTIONAL_EVENTS, RECENT_QUEUE, Subscription,
-    UNROUTED_EXCHANGE, UNROUTED_QUEUE,
+    EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue, RECENT_QUEUE, Subscription, UNROUTED_EXCHANGE,
+    UNROUTED_QUEUE, bindings,
 };
 use super::retry_schedule::RetrySchedule;
 use crate::broker::{BrokerError, reply};
@@ -71,23 +71,23 @@ pub async fn declare(connection: &Connection) -> Result<Vec<RefusedDeclaration>,
         ("x-delivery-limit", number(NO_DELIVERY_LIMIT)),
     ];
     declarer.queue(UNROUTED_QUEUE, &limits).await?;
-    declarer.bind(UNROUTED_QUEUE, UNROUTED_EXCHANGE, "").await?;
     let limits = [
         ("x-max-length", number(RECENT_MAX_MESSAGES)),
         ("x-max-length-bytes", number(RECENT_MAX_BYTES)),
         ("x-delivery-limit", number(NO_DELIVERY_LIMIT)),
     ];
     declarer.queue(RECENT_QUEUE, &limits).await?;
-    for key in OPTIONAL_EVENTS {
-        declarer.bind(RECENT_QUEUE, EVENTS_EXCHANGE, key).await?;
-    }
     for jobs in [JobQueue::Messaging, JobQueue::Calendar] {
         let limits = [("x-delivery-limit", number(NO_DELIVERY_LIMIT))];
         declarer.queue(jobs.queue(), &limits).await?;
-        let key = jobs.routing_key();
-        declarer.bind(jobs.queue(), JOBS_EXCHANGE, key).await?;
     }
-    declarer.subscription(&Subscription::SYNC_SVC).await?;
+    let own = Subscription::SYNC_SVC;
+    for binding in bindings().iter().filter(|one| one.queue != own.queue) {
+        let (exchange, key) = (binding.exchange, binding.routing_key);
+        declarer.bind(binding.queue, exchange, key).await?;
+    }
+    // Binds its queue itself.
+    declarer.subscription(&own).await?;
     Ok(declarer.finish().await)
 }
 

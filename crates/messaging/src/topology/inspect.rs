@@ -6,39 +6,10 @@ use lapin::{Channel, Connection, ExchangeKind};
 
 use super::declare::refusal;
 use super::names::{
-    EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue, OPTIONAL_EVENTS, RECENT_QUEUE, Subscription,
-    UNROUTED_EXCHANGE, UNROUTED_QUEUE,
+    EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue, RECENT_QUEUE, Subscription, UNROUTED_EXCHANGE,
+    UNROUTED_QUEUE,
 };
 use crate::broker::{BrokerError, reply};
-
-/// A binding that belongs to the topology.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Binding {
-    /// The exchange.
-    pub exchange: &'static str,
-    /// The queue.
-    pub queue: &'static str,
-    /// The routing key.
-    pub routing_key: &'static str,
-}
-
-/// Every binding that sync-svc declares.
-pub fn bindings() -> Vec<Binding> {
-    let binding = |exchange, queue, routing_key| Binding {
-        exchange,
-        queue,
-        routing_key,
-    };
-    let mut all = vec![binding(UNROUTED_EXCHANGE, UNROUTED_QUEUE, "")];
-    let optional = OPTIONAL_EVENTS.iter();
-    all.extend(optional.map(|key| binding(EVENTS_EXCHANGE, RECENT_QUEUE, key)));
-    let jobs = [JobQueue::Messaging, JobQueue::Calendar].into_iter();
-    all.extend(jobs.map(|jobs| binding(JOBS_EXCHANGE, jobs.queue(), jobs.routing_key())));
-    let own = Subscription::SYNC_SVC;
-    let keys = own.routing_keys.iter();
-    all.extend(keys.map(|key| binding(EVENTS_EXCHANGE, own.queue, key)));
-    all
-}
 
 /// What the broker says about an exchange or a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -95,3 +95,32 @@ impl Subscription {
 pub fn parked_queue(queue: &str) -> String {
     format!("{queue}.parked")
 }
+
+/// A binding that belongs to the topology.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Binding {
+    /// The exchange.
+    pub exchange: &'static str,
+    /// The queue.
+    pub queue: &'static str,
+    /// The routing key.
+    pub routing_key: &'static str,
+}
+
+/// Every binding that sync-svc declares.
+pub fn bindings() -> Vec<Binding> {
+    let binding = |exchange, queue, routing_key| Binding {
+        exchange,
+        queue,
+        routing_key,
+    };
+    let mut all = vec![binding(UNROUTED_EXCHANGE, UNROUTED_QUEUE, "")];
+    let optional = OPTIONAL_EVENTS.iter();
+    all.extend(optional.map(|key| binding(EVENTS_EXCHANGE, RECENT_QUEUE, key)));
+    let jobs = [JobQueue::Messaging, JobQueue::Calendar].into_iter();
+    all.extend(jobs.map(|jobs| binding(JOBS_EXCHANGE, jobs.queue(), jobs.routing_key())));
+    let own = Subscription::SYNC_SVC;
+    let keys = own.routing_keys.iter();
+    all.extend(keys.map(|key| binding(EVENTS_EXCHANGE, own.queue, key)));
+    all
+}
