@@ -62,10 +62,7 @@ impl Config {
                 "FLOW_COOKIE_KEYS",
                 "<key id>:<32 bytes in base64url>, the newest first",
             );
-            let sealing_key = environment.required_parsed(
-                "SEALING_PUBLIC_KEY",
-                "refresh-svc's public key, <key id>:<base64url>",
-            );
+            let sealing_key = sealing_key(environment);
             // Existing deployments set this variable. It has no effect here.
             let _ = environment.flag("IS_BILLING_ENABLED", false);
         }
@@ -91,6 +88,16 @@ impl Config {
             sessions,
         })
     }
+}
+
+fn sealing_key(environment: &Environment) -> Result<SealingKey, ConfigError> {
+    const NAME: &str = "SEALING_PUBLIC_KEY";
+    let key: SealingKey =
+        environment.required_parsed(NAME, "refresh-svc's public key, <key id>:<base64url>")?;
+    if let Some(underived) = key.underived_id() {
+        environment.warn(NAME, underived.to_string());
+    }
+    Ok(key)
 }
 
 fn app_url(environment: &Environment) -> Result<Url, ConfigError> {

@@ -12,6 +12,7 @@ use latchkey_messaging::broker::BrokerConfig;
 use latchkey_opening::{InvalidOpeningKey, OpeningKeys};
 use latchkey_policy::{CallerSettings, CallersBy, Contract, LivePolicy};
 use latchkey_providers::{REQUEST_DEADLINE, Registry};
+use latchkey_sealing::SealingKey;
 use latchkey_service::grpc::ServerTls;
 use latchkey_service::{database, shutdown};
 use secrecy::ExposeSecret as _;
@@ -175,15 +176,20 @@ fn limits(environment: &Environment) -> Result<Limits, ConfigErrors> {
     })
 }
 
-/// Reads the private keys of `SEALING_PRIVATE_KEYS`.
+/// Reads the private keys of `SEALING_PRIVATE_KEYS`, and warns of ids that are not derived from
+/// their keys.
 ///
 /// # Errors
 /// Returned if the variable is missing or invalid.
 pub fn opening_keys(environment: &Environment) -> Result<OpeningKeys, ConfigError> {
     const NAME: &str = "SEALING_PRIVATE_KEYS";
-    environment
+    let keys: OpeningKeys = environment
         .secret(NAME, "what `refresh-svc keys generate` prints")?
         .expose_secret()
         .parse()
-        .map_err(|error: InvalidOpeningKey| ConfigError::new(NAME, error.to_string()))
+        .map_err(|error: InvalidOpeningKey| ConfigError::new(NAME, error.to_string()))?;
+    for underived in keys.sealing_keys().filter_map(SealingKey::underived_id) {
+        environment.warn(NAME, underived.to_string());
+    }
+    Ok(keys)
 }

@@ -9,6 +9,7 @@ mod erase;
 mod error;
 #[cfg(test)]
 mod faults;
+mod key_sample;
 mod keys;
 mod lease;
 mod lookup;
@@ -32,6 +33,7 @@ pub use erase::Erased;
 pub use error::StoreError;
 #[cfg(test)]
 pub(crate) use faults::{Fault, Faults};
+pub use key_sample::SampleToken;
 pub use keys::{Resealed, SealedTokens};
 pub use lease::{Holder, Lease};
 pub use lookup::{HandleMatch, PolicyAttributes};

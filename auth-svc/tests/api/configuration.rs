@@ -56,6 +56,21 @@ fn run(arguments: &[&str], variables: &BTreeMap<String, String>) -> (i32, String
     )
 }
 
+// R35, R40: keys of before the ids were derived stay valid.
+#[test]
+fn a_sealing_key_whose_id_is_not_derived_from_it_is_warned_of_and_not_refused() {
+    let mut variables = complete();
+    let check = ["config", "check"];
+    let (code, _, problems) = run(&check, &variables);
+    assert_eq!((code, problems.as_str()), (0, ""));
+    let key = variables.get_mut("SEALING_PUBLIC_KEY").unwrap();
+    *key = format!("k1:{}", key.split_once(':').unwrap().1);
+    let (code, _, problems) = run(&check, &variables);
+    assert_eq!(code, 0, "{problems}");
+    let warning = "auth-svc: warning: SEALING_PUBLIC_KEY: key k1 has another id than k";
+    assert!(problems.starts_with(warning), "{problems}");
+}
+
 // R40
 #[test]
 fn a_missing_or_wrong_variable_stops_the_start_with_one_line_that_names_it() {

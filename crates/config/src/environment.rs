@@ -12,11 +12,13 @@ use secrecy::SecretString;
 
 use crate::{ConfigError, format_duration, parse_duration};
 
-/// The environment variables of a program. Clones share the record of the names that were read.
+/// The environment variables of a program. Clones share the record of the names that were read and
+/// the warnings.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
     names_read: Arc<Mutex<BTreeSet<String>>>,
+    noted: Arc<Mutex<Vec<ConfigError>>>,
 }
 
 impl std::fmt::Debug for Environment {
@@ -33,6 +35,7 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Environment {
                 .map(|(k, v)| (k.into(), v.into()))
                 .collect(),
             names_read: Arc::default(),
+            noted: Arc::default(),
         }
     }
 }
@@ -72,6 +75,20 @@ impl Environment {
             }
             (None, None) => Ok(None),
         }
+    }
+
+    /// The value of a variable that a library reads from the environment itself. It has no form
+    /// with `_FILE`, which the library would not know.
+    ///
+    /// # Errors
+    /// `name_FILE` is set, or the value is in quotes.
+    pub fn read_by_library(&self, name: &str) -> Result<Option<String>, ConfigError> {
+        let file_name = format!("{name}_FILE");
+        if self.text_of(&file_name).is_some() {
+            let problem = format!("is not read: set {name} itself");
+            return Err(ConfigError::new(file_name, problem));
+        }
+        self.optional(name)
     }
 
     /// The text of a variable itself, unless it is empty.
@@ -268,6 +285,25 @@ impl Environment {
     /// the program knows.
     pub fn names_read(&self) -> BTreeSet<String> {
         self.names_read
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Notes a value that is valid and probably not meant. `config check` prints it as a warning,
+    /// and a start logs it; nothing is refused.
+    pub fn warn(&self, name: &str, problem: impl Into<String>) {
+        let warning = ConfigError::new(name, problem);
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        // A variable may be read more than once.
+        if !noted.contains(&warning) {
+            noted.push(warning);
+        }
+    }
+
+    /// The warnings of [`warn`](Self::warn).
+    pub(crate) fn noted(&self) -> Vec<ConfigError> {
+        self.noted
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()

@@ -8,14 +8,16 @@ use crate::{ConfigError, Environment};
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
 impl Environment {
-    /// Variables that are probably misspelt: a name that is not read and is similar to one that
-    /// is, and what looks like a level in `RUST_LOG`. To be called when everything was read.
+    /// The warnings that were [noted](Self::warn), and variables that are probably misspelt: a name
+    /// that is not read and is similar to one that is, and what looks like a level in `RUST_LOG`.
+    /// To be called when everything was read.
     pub fn warnings(&self) -> Vec<ConfigError> {
         let read = self.names_read();
-        let mut warnings: Vec<_> = self
-            .names_set()
-            .filter_map(|name| misspelt_name(name, &read))
-            .collect();
+        let mut warnings = self.noted();
+        warnings.extend(
+            self.names_set()
+                .filter_map(|name| misspelt_name(name, &read)),
+        );
         if let Some(filter) = self.text_of("RUST_LOG")
             && read.contains("RUST_LOG")
         {

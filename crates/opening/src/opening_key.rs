@@ -49,14 +49,11 @@ impl OpeningKey {
             .try_fill_bytes(material.as_mut_slice())
             .map_err(|_| GenerateError)?;
         let (private_key, public_key) = Kem::derive_keypair(material.as_slice());
-        let public_key = public_key.to_bytes();
-        let [a, b, c, d, ..] = public_key.0;
-        let id = format!("k{a:02x}{b:02x}{c:02x}{d:02x}")
-            .parse()
-            .map_err(|_| GenerateError)?;
+        let sealing_key =
+            SealingKey::with_derived_id(&public_key.to_bytes()).map_err(|_| GenerateError)?;
         Ok(Self {
             private_key,
-            sealing_key: SealingKey::new(id, &public_key).map_err(|_| GenerateError)?,
+            sealing_key,
         })
     }
 

@@ -52,9 +52,14 @@ impl OpeningKeys {
 
     /// The ids of the keys, the current one first.
     pub fn ids(&self) -> impl Iterator<Item = &KeyId> {
+        self.sealing_keys().map(SealingKey::id)
+    }
+
+    /// The public keys, the current one first.
+    pub fn sealing_keys(&self) -> impl Iterator<Item = &SealingKey> {
         std::iter::once(&self.current)
             .chain(&self.earlier)
-            .map(OpeningKey::id)
+            .map(OpeningKey::sealing_key)
     }
 
     /// Opens an access token that was sealed for this owner.

@@ -1,6 +1,6 @@
 //! Ids of key pairs.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 /// The text is not a key id.
@@ -13,6 +13,19 @@ pub struct InvalidKeyId;
 pub struct KeyId(String);
 
 impl KeyId {
+    /// The id that is derived from a public key: `k` and its first four bytes in hexadecimal, such
+    /// as `k31be2a90`. Every new pair has this id, so that different pairs have different ids.
+    /// `deploy/compose-secrets` and `deploy/kubernetes/make-secrets` derive it too, because they
+    /// run where no program of Latchkey is.
+    pub fn of_public_key(public_key: &[u8]) -> Self {
+        let mut id = "k".to_owned();
+        for byte in public_key.iter().take(4) {
+            // Writing into a string does not fail.
+            let _ = write!(id, "{byte:02x}");
+        }
+        Self(id)
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

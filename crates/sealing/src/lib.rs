@@ -12,7 +12,7 @@ mod sealing_key;
 pub use aad::{TokenKind, associated_data};
 pub use envelope::{ENCAPSULATED_KEY_BYTES, Envelope, EnvelopeError, VERSION};
 pub use key_id::{InvalidKeyId, KeyId};
-pub use sealing_key::{InvalidSealingKey, MAX_TOKEN_BYTES, SealError, SealingKey};
+pub use sealing_key::{InvalidSealingKey, MAX_TOKEN_BYTES, SealError, SealingKey, UnderivedId};
 
 /// The key encapsulation of every envelope.
 pub type Kem = hpke::kem::X25519HkdfSha256;

@@ -39,6 +39,28 @@ pub enum SealError {
     Cipher,
 }
 
+/// A key whose id is not the one that is derived from it. It stays valid, because stored tokens
+/// name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnderivedId {
+    /// The id of the key.
+    pub id: KeyId,
+    /// The id that is derived from the key.
+    pub derived: KeyId,
+}
+
+impl fmt::Display for UnderivedId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "key {} has another id than {}, which is derived from it, so that another key may have \
+             the same id: keep it as long as it seals tokens, and rotate to a key of \
+             `refresh-svc keys generate`",
+            self.id, self.derived
+        )
+    }
+}
+
 /// The public key of refresh-svc, which seals and cannot open. It is not a secret. Its text is
 /// `<key id>:<base64url>`.
 #[derive(Clone, PartialEq, Eq)]
@@ -66,9 +88,31 @@ impl SealingKey {
         Ok(Self { id, public_key })
     }
 
+    /// A public key with the id that is derived from it.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_derived_id(public_key: &[u8]) -> Result<Self, InvalidSealingKey> {
+        Self::new(KeyId::of_public_key(public_key), public_key)
+    }
+
     /// The id of the key.
     pub fn id(&self) -> &KeyId {
         &self.id
+    }
+
+    /// The id that is derived from the key, which older keys do not have.
+    pub fn derived_id(&self) -> KeyId {
+        KeyId::of_public_key(&self.public_key.to_bytes())
+    }
+
+    /// What to tell the operator if the id of the key is not the derived one.
+    pub fn underived_id(&self) -> Option<UnderivedId> {
+        let derived = self.derived_id();
+        (self.id != derived).then(|| UnderivedId {
+            id: self.id.clone(),
+            derived,
+        })
     }
 
     /// Seals an access token for its owner.
@@ -166,6 +210,18 @@ mod tests {
             let id = "weak".parse().unwrap();
             assert_eq!(SealingKey::new(id, &weak), Err(InvalidSealingKey));
         }
+    }
+
+    #[test]
+    fn an_id_that_is_not_derived_from_the_key_is_told_and_valid() {
+        let (_, public_key) = Kem::derive_keypair(&[1; 32]);
+        let public_key = public_key.to_bytes();
+        let derived = SealingKey::with_derived_id(&public_key).unwrap();
+        assert_eq!(derived.underived_id(), None);
+        let named = SealingKey::new("k1".parse().unwrap(), &public_key).unwrap();
+        let told = named.underived_id().unwrap().to_string();
+        assert!(told.starts_with("key k1 has another id than k"), "{told}");
+        assert!(told.contains(derived.id().as_str()), "{told}");
     }
 
     proptest! {

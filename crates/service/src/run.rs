@@ -96,7 +96,7 @@ where
         tracing::warn!(
             variable = warning.name,
             problem = warning.problem,
-            "probably misspelt"
+            "a variable is probably not what was meant"
         );
     }
     let outcome = tokio::select! {

@@ -2,4 +2,5 @@
 
 pub mod generate;
 pub mod reseal;
+mod sample;
 pub mod status;

@@ -372,3 +372,73 @@ async fn a_lost_key_lists_exactly_the_accounts_that_must_sign_in_again() {
         client.get(account.id).await.unwrap();
     }
 }
+
+/// The key under another id.
+fn renamed(key: &OpeningKey, id: &str) -> OpeningKey {
+    let text = key.to_secret_text();
+    let (_, secret) = text.expose_secret().split_once(':').unwrap();
+    format!("{id}:{secret}").parse().unwrap()
+}
+
+// R35: an id does not prove that it is the same key.
+#[tokio::test]
+async fn another_key_under_the_same_id_is_seen_and_named() {
+    let mut world = World::new().await;
+    let (old, other) = (world.key.clone(), OpeningKey::generate().unwrap());
+    let account = world
+        .connect(Flavour::Oidc, "ada", Token::Expires(3000))
+        .await;
+    left_behind(&world, &account, Flavour::Oidc).await;
+    let (fine, text) = report(&world.environment(), Lost::List).await;
+    let healthy = format!("key {}: all 3 tokens of a sample open", old.id());
+    assert!(fine && text.lines().any(|line| line == healthy), "{text}");
+    assert!(!text.contains("warning"), "{text}");
+
+    let impostor = renamed(&other, old.id().as_str());
+    world.hold(&[&impostor]);
+    let (fine, text) = report(&world.environment(), Lost::List).await;
+    let named = format!(
+        "key {}: none of 3 tokens of a sample opens: SEALING_PRIVATE_KEYS has another key under \
+         this id, the one whose derived id is {}",
+        old.id(),
+        other.id()
+    );
+    assert!(!fine && text.lines().any(|line| line == named), "{text}");
+    let warned = format!(
+        "warning: key {} has another id than {}",
+        old.id(),
+        other.id()
+    );
+    assert!(text.contains(&warned), "{text}");
+    // Nothing is marked: the key that sealed the grant may still be found.
+    assert!(!report(&world.environment(), Lost::Mark).await.0);
+    assert!(world.reauth_events().await.is_empty());
+
+    // Of two keys under one id each opens its own tokens.
+    world.key = impostor;
+    world
+        .connect(Flavour::Oidc, "ada", Token::Expires(3000))
+        .await;
+    let (fine, text) = report(&world.environment(), Lost::List).await;
+    let mixed = format!("key {}: 3 of 5 tokens of a sample do not open", old.id());
+    assert!(!fine && text.contains(&mixed), "{text}");
+}
+
+// R35, R40: keys of before the ids were derived stay valid.
+#[test]
+fn an_id_that_is_not_derived_from_its_key_is_warned_of_and_not_refused() {
+    let key = OpeningKey::generate().unwrap();
+    let named = renamed(&key, "k1");
+    for (key, warns) in [(&key, false), (&named, true)] {
+        let text = key.to_secret_text().expose_secret().to_owned();
+        let environment: Environment = [("SEALING_PRIVATE_KEYS", text)].into_iter().collect();
+        let keys = refresh_svc::config::opening_keys(&environment).unwrap();
+        assert_eq!(keys.ids().next(), Some(key.id()));
+        let warnings = environment.warnings();
+        assert_eq!(warnings.len(), usize::from(warns), "{warnings:?}");
+        for warning in warnings {
+            assert_eq!(warning.name, "SEALING_PRIVATE_KEYS");
+            assert!(warning.problem.contains("key k1"), "{warning}");
+        }
+    }
+}

@@ -158,6 +158,29 @@ fn misspelt_names_and_levels_are_noticed_once_everything_was_read() {
 }
 
 #[test]
+fn a_noted_warning_is_given_once() {
+    let environment = environment(&[("KEY", "k1:x")]);
+    for _ in 0..2 {
+        environment.clone().warn("KEY", "has another id");
+    }
+    let warnings = environment.warnings();
+    let lines: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(lines, ["KEY: has another id"]);
+}
+
+#[test]
+fn a_variable_that_a_library_reads_has_no_file() {
+    let environment = environment(&[("NO_PROXY", ".svc"), ("HTTPS_PROXY_FILE", "/run/proxy")]);
+    let read = environment.read_by_library("NO_PROXY").unwrap();
+    assert_eq!(read.as_deref(), Some(".svc"));
+    let error = environment.read_by_library("HTTPS_PROXY").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "HTTPS_PROXY_FILE: is not read: set HTTPS_PROXY itself"
+    );
+}
+
+#[test]
 fn a_provider_name_is_read_between_prefix_and_suffix() {
     let environment = environment(&[
         ("AUTH_OIDC_ACME_ISSUER", "x"),

@@ -1,5 +1,5 @@
-//! `refresh-svc keys status`: reports what each key seals, how many tokens are left to
-//! reseal, and which grants are lost with their key.
+//! `refresh-svc keys status`: reports what each key seals, whether a sample of it opens, how
+//! many tokens are left to reseal, and which grants are lost with their key.
 
 use std::io::Write;
 
@@ -7,9 +7,11 @@ use latchkey_config::Environment;
 use latchkey_domain::AccountId;
 use latchkey_opening::{OpeningKeys, key_id_of};
 use latchkey_providers::FailureClass;
+use latchkey_sealing::SealingKey;
 use latchkey_service::StartError;
 use uuid::Uuid;
 
+use super::sample::{Sample, samples};
 use crate::config::opening_keys;
 use crate::store::{SealedTokens, Store};
 
@@ -26,12 +28,12 @@ pub enum Lost {
     Mark,
 }
 
-/// Reports on the database of `DATABASE_URL` and on `SEALING_PRIVATE_KEYS`. Reads only
-/// the key ids of the envelopes; `refresh-svc check` also opens the tokens.
+/// Reports on the database of `DATABASE_URL` and on `SEALING_PRIVATE_KEYS`. Reads the key ids
+/// of all envelopes and opens a sample of them; `refresh-svc check` opens every token.
 ///
 /// # Errors
-/// Returned if a variable is invalid, the database does not answer, or accounts are lost
-/// and not marked.
+/// Returned if a variable is invalid, the database does not answer, a token of the sample does
+/// not open, or accounts are lost and not marked.
 pub async fn status(
     environment: &Environment,
     lost: Lost,
@@ -44,6 +46,13 @@ pub async fn status(
     let counts = store.count_by_key().await.map_err(StartError::other)?;
     for line in by_key(&keys, &counts) {
         writeln!(out, "{line}").map_err(write)?;
+    }
+    for underived in keys.sealing_keys().filter_map(SealingKey::underived_id) {
+        writeln!(out, "warning: {underived}").map_err(write)?;
+    }
+    let samples = samples(&store, &keys).await.map_err(StartError::other)?;
+    for sample in &samples {
+        writeln!(out, "{sample}").map_err(write)?;
     }
 
     let known: Vec<String> = keys.ids().map(ToString::to_string).collect();
@@ -69,13 +78,24 @@ pub async fn status(
             writeln!(out, "{grant}: {outcome}").map_err(write)?;
         }
     }
-    if unmarked == 0 {
+    let mut problems = Vec::new();
+    if unmarked > 0 {
+        problems.push(format!(
+            "{accounts} accounts are sealed to keys that are not in SEALING_PRIVATE_KEYS: \
+             add the key, or run `refresh-svc keys status --mark-lost` so that their owners are asked to sign in"
+        ));
+    }
+    if samples.iter().any(Sample::has_unreadable) {
+        problems.push(
+            "tokens do not open although a key with their id is configured: put the key that \
+             sealed them under this id (docs/runbook.md, `A sealing key is lost`)"
+                .to_owned(),
+        );
+    }
+    if problems.is_empty() {
         return Ok(());
     }
-    Err(StartError::Other(format!(
-        "{accounts} accounts are sealed to keys that are not in SEALING_PRIVATE_KEYS: \
-         add the key, or run `refresh-svc keys status --mark-lost` so that their owners are asked to sign in"
-    )))
+    Err(StartError::Other(problems.join("; ")))
 }
 
 fn by_key(keys: &OpeningKeys, counts: &[SealedTokens]) -> Vec<String> {
