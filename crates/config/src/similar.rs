@@ -35,6 +35,11 @@ fn misspelt_name(name: &str, read: &BTreeSet<String>) -> Option<ConfigError> {
     if read.contains(name) || read.contains(value_name) {
         return None;
     }
+    // `https_proxy` and `HTTP_PROXY` are no mistakes: other programs read them, and the HTTP client
+    // knows them too.
+    if name.to_ascii_uppercase().ends_with("_PROXY") {
+        return None;
+    }
     let similar = |name: &str| {
         let name = name.to_ascii_uppercase();
         most_similar(&name, read.iter().map(String::as_str))
@@ -86,6 +91,7 @@ mod tests {
             "AMQP_URL",
             "AUTH_GOOGLE_CLIENT_ID",
             "DATABASE_URL",
+            "HTTPS_PROXY",
             "SSL_CERT_FILE",
         ];
         let read = read.map(str::to_owned).into();
@@ -102,7 +108,15 @@ mod tests {
                 format!("{name}: is not read: did you mean {meant}?")
             );
         }
-        for other in ["DATABASE_URL_FILE", "SSL_CERT_FILE", "APP_URL", "PATH", "_"] {
+        for other in [
+            "DATABASE_URL_FILE",
+            "SSL_CERT_FILE",
+            "APP_URL",
+            "https_proxy",
+            "HTTP_PROXY",
+            "PATH",
+            "_",
+        ] {
             assert_eq!(misspelt_name(other, &read), None, "{other}");
         }
     }

@@ -9,6 +9,7 @@ pub mod grpc;
 pub mod health;
 pub mod jitter;
 pub mod metrics;
+pub mod outgoing_proxy;
 pub mod run;
 pub mod shutdown;
 pub mod telemetry;

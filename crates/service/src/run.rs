@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use latchkey_config::{ConfigCommand, ConfigError, ConfigErrors, Environment, read_all};
 
-use crate::{database, metrics, telemetry, trust};
+use crate::{database, metrics, outgoing_proxy, telemetry, trust};
 
 /// Why a service ended.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +129,7 @@ fn configuration<T, C>(
     read_all! {
         let telemetry = settings.and_then(|settings| init(settings).map_err(ConfigErrors::from));
         let () = trust::check(environment);
+        let () = outgoing_proxy::check(environment);
         let config = read(environment);
     }
     Ok((telemetry, config))

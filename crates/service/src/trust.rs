@@ -20,7 +20,7 @@ pub fn check(environment: &Environment) -> Result<(), ConfigErrors> {
 
 fn check_file(environment: &Environment) -> Result<(), ConfigError> {
     const NAME: &str = "SSL_CERT_FILE";
-    let Some(path) = environment.optional(NAME)? else {
+    let Some(path) = environment.read_by_library(NAME)? else {
         return Ok(());
     };
     let has_certificate = CertificateDer::pem_file_iter(&path)
@@ -35,7 +35,7 @@ fn check_file(environment: &Environment) -> Result<(), ConfigError> {
 
 fn check_directories(environment: &Environment) -> Result<(), ConfigError> {
     const NAME: &str = "SSL_CERT_DIR";
-    let Some(paths) = environment.optional(NAME)? else {
+    let Some(paths) = environment.read_by_library(NAME)? else {
         return Ok(());
     };
     if paths.split(':').all(|path| Path::new(path).is_dir()) {

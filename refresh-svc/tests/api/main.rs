@@ -27,6 +27,7 @@ mod keys;
 mod local_failures;
 mod member_removal;
 mod one_connection;
+mod outgoing_proxy;
 mod policy_refusals;
 mod revocation_race;
 mod rolling_restarts;

@@ -183,3 +183,26 @@ fn is_inherited(name: &str) -> bool {
             .iter()
             .any(|prefix| name.starts_with(prefix))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // R40
+    #[test]
+    fn the_document_lists_what_is_passed_on() {
+        let document = include_str!("../../../../docs/configuration.md");
+        let (_, list) = document.split_once("`cargo dev up` passes").unwrap();
+        let list = list.split("\n## ").next().unwrap();
+        for name in INHERITED.iter().chain(&INHERITED_PREFIXES) {
+            assert!(list.contains(&format!("`{name}`")), "{name}");
+        }
+        let named = list.split('`').filter(|word| {
+            let is_letter = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
+            !word.is_empty() && word.bytes().all(is_letter)
+        });
+        for name in named {
+            assert!(is_inherited(name), "{name}");
+        }
+    }
+}
