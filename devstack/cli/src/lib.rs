@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod build;
 pub mod command;
+pub mod grpcurl;
 pub mod message_recorder;
 pub mod monitoring;
 pub mod polling;

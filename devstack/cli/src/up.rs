@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use latchkey_servers::Progress;
 
+use crate::grpcurl;
 use crate::stack::{Options, ServiceId, Stack};
 use crate::status::Addresses;
 use crate::walkthrough::{self, Route};
@@ -70,6 +71,16 @@ async fn invite(stack: &Stack, addresses: &Addresses, progress: &Progress) -> an
         .any(|name| is_real(stack, name));
     if real {
         progress("more domains: LATCHKEY_DEV_DOMAINS=example.com cargo dev up");
+    }
+    let account = sqlx::query_scalar(
+        "SELECT id FROM sync.connected_account WHERE disconnected_at IS NULL
+         ORDER BY id LIMIT 1",
+    )
+    .fetch_optional(stack.pool())
+    .await?;
+    if let Some(command) = grpcurl::command(addresses, account) {
+        progress("a token with grpcurl:");
+        progress(&format!("    {command}"));
     }
     progress("addresses for other tools: cargo dev status --json");
     progress(&format!("logs: {}", addresses.directory.display()));
