@@ -146,3 +146,17 @@ fn a_line_that_no_program_says_is_noticed() {
         assert!(!is_said(&sources, unknown), "{unknown}");
     }
 }
+
+#[test]
+fn every_variable_of_a_provider_is_one_of_the_configuration() {
+    let configuration = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let document = document();
+    let spans = document.split('`').skip(1).step_by(2);
+    let names: Vec<&str> = spans.filter(|span| span.starts_with("AUTH_")).collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        let name = name.split('=').next().unwrap();
+        let listed = configuration.contains(&format!("`{name}`"));
+        assert!(listed || name.contains('…'), "{name}");
+    }
+}
