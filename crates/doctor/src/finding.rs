@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use latchkey_admission::domain_policy::PolicyRefusal;
+use latchkey_workspaces::domain_policy::PolicyRefusal;
 use latchkey_providers::FailureClass;
 use time::Duration;
 

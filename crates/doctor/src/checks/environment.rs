@@ -1,6 +1,6 @@
 //! The variables of the services, read as the services read them.
 
-use latchkey_admission::domain_list::DomainList;
+use latchkey_workspaces::domain_list::DomainList;
 use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
 use latchkey_messaging::broker::BrokerConfig;
 use latchkey_policy::{CallerSettings, CallersBy};

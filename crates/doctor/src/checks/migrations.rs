@@ -28,11 +28,11 @@ pub(crate) async fn check(world: &World) -> Outcome {
         }
         Err(StatusError::Database(error)) => return Err(NotLooked::of_statement(&error)),
     };
-    let known = latchkey_migrations::MIGRATOR.iter().count();
-    let applied = known - status.missing.len();
     Ok(Looked {
         seen: vec![format!(
-            "{applied} of {known} applied, {} newer",
+            "{} of {} applied, {} newer",
+            status.known.len() - status.missing().count(),
+            status.known.len(),
             status.unknown.len()
         )],
         findings: judge(status, world.mode),
@@ -43,10 +43,15 @@ pub(crate) async fn check(world: &World) -> Outcome {
 /// The deployment applies what is missing. Services run on a newer schema, and the program that
 /// migrates does not.
 fn judge(status: Status, mode: Mode) -> Vec<Finding> {
-    let Status { missing, unknown } = status;
+    let missing: Vec<String> = status
+        .missing()
+        .map(|state| format!("{} {}", state.version, state.description))
+        .collect();
     match mode {
-        Mode::BeforeDeploy if !unknown.is_empty() => {
-            vec![Finding::SchemaNewer { versions: unknown }]
+        Mode::BeforeDeploy if !status.unknown.is_empty() => {
+            vec![Finding::SchemaNewer {
+                versions: status.unknown,
+            }]
         }
         Mode::Now | Mode::AfterDeploy if !missing.is_empty() => {
             vec![Finding::MigrationsMissing { missing }]
@@ -57,16 +62,22 @@ fn judge(status: Status, mode: Mode) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use latchkey_migrations::MigrationState;
+
     use super::*;
 
     #[test]
     fn before_a_deployment_a_newer_schema_counts_and_a_missing_migration_does_not() {
         let missing = Status {
-            missing: vec!["1 a".to_owned()],
+            known: vec![MigrationState {
+                version: 1,
+                description: "a".to_owned(),
+                applied: false,
+            }],
             unknown: Vec::new(),
         };
         let newer = Status {
-            missing: Vec::new(),
+            known: Vec::new(),
             unknown: vec![9],
         };
         assert_eq!(judge(missing.clone(), Mode::BeforeDeploy), []);

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use latchkey_admission::domain_list::DomainList;
-use latchkey_admission::domain_policy::{
+use latchkey_workspaces::domain_list::DomainList;
+use latchkey_workspaces::domain_policy::{
     Admission, Claims, DeploymentPolicy, Facts as PolicyFacts, Invitation, PolicyRefusal, decide,
 };
 use latchkey_domain::Handle;
