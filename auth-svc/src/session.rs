@@ -5,6 +5,7 @@ pub mod config;
 pub mod cookie;
 pub mod handover;
 pub mod lookup;
+pub mod metadata;
 pub mod refresh_cookie;
 pub mod responses;
 pub mod routes;

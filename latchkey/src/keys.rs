@@ -33,6 +33,9 @@ pub enum KeyAlgorithm {
     Eddsa,
     /// P-256: for verifiers that do not support Ed25519.
     Es256,
+    /// RSA of 3072 bits: for gateways that support nothing else, such as the JWT authorizer of
+    /// Amazon API Gateway. Slower, and the tokens are longer.
+    Rs256,
 }
 
 /// Runs a command.
@@ -41,6 +44,7 @@ pub(crate) fn run(command: &Command) -> Result<Answer, Failure> {
     let algorithm = match algorithm {
         KeyAlgorithm::Eddsa => Algorithm::EdDSA,
         KeyAlgorithm::Es256 => Algorithm::ES256,
+        KeyAlgorithm::Rs256 => Algorithm::RS256,
     };
     let key = keys::generate(algorithm, key_id.as_deref()).map_err(Failure::of)?;
     Ok(Answer::new(

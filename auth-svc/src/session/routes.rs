@@ -7,7 +7,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::http::problem::Problem;
 use crate::http::router::Routes;
 use crate::session::responses::SessionError;
-use crate::session::{lookup, script, sign_out, token_endpoint};
+use crate::session::{lookup, metadata, script, sign_out, token_endpoint};
 use crate::state::State;
 
 /// Registers the routes.
@@ -23,6 +23,8 @@ pub fn routes(routes: &mut Routes<'_>) {
     );
     routes.add(script::__path_script, script::script);
     routes.add(__path_jwks, jwks);
+    routes.add(metadata::__path_oauth_metadata, metadata::oauth_metadata);
+    routes.add(metadata::__path_openid_metadata, metadata::openid_metadata);
 }
 
 /// Returns who is signed in, by cookie or bearer token.
@@ -53,10 +55,8 @@ async fn me(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "session", responses(
     (status = 200, description = "JWK set", content_type = "application/jwk-set+json", body = serde_json::Value)))]
 async fn jwks(state: web::Data<State>) -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header(("Cache-Control", "public, max-age=300"))
-        .insert_header(("Access-Control-Allow-Origin", "*"))
-        .insert_header(("Cross-Origin-Resource-Policy", "cross-origin"))
-        .content_type("application/jwk-set+json")
-        .body(state.config.sessions.keys.jwks().to_string())
+    metadata::public(
+        "application/jwk-set+json",
+        &state.config.sessions.keys.jwks(),
+    )
 }

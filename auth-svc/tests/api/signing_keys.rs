@@ -1,6 +1,7 @@
 use auth_svc::session::keys::generate;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey, VerificationAlgorithm,
+    ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+    UnparsedPublicKey, VerificationAlgorithm,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -33,6 +34,14 @@ fn verifies(token: &str, jwks: &Value) -> bool {
         .find(|key| key["kid"] == *kid);
     let Some(key) = key else { return false };
     let bytes = |name: &str| URL_SAFE_NO_PAD.decode(key[name].as_str().unwrap()).unwrap();
+    let (message, signature) = token.rsplit_once('.').unwrap();
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    if key["alg"] == "RS256" {
+        let (n, e) = (bytes("n"), bytes("e"));
+        return RsaPublicKeyComponents { n: &n, e: &e }
+            .verify(&RSA_PKCS1_2048_8192_SHA256, message.as_bytes(), &signature)
+            .is_ok();
+    }
     let (algorithm, public): (&'static dyn VerificationAlgorithm, Vec<u8>) =
         match key["alg"].as_str().unwrap() {
             "EdDSA" => (&ED25519, bytes("x")),
@@ -42,12 +51,8 @@ fn verifies(token: &str, jwks: &Value) -> bool {
             ),
             other => panic!("{other}"),
         };
-    let (message, signature) = token.rsplit_once('.').unwrap();
     UnparsedPublicKey::new(algorithm, public)
-        .verify(
-            message.as_bytes(),
-            &URL_SAFE_NO_PAD.decode(signature).unwrap(),
-        )
+        .verify(message.as_bytes(), &signature)
         .is_ok()
 }
 
@@ -87,6 +92,30 @@ async fn any_service_verifies_an_access_token_with_the_published_keys() {
         part(&access_token(&mut browser).await, 1)["jti"],
         claims["jti"]
     );
+}
+
+// R14
+#[tokio::test]
+async fn with_the_issuer_alone_a_gateway_finds_the_keys_and_verifies() {
+    let app = TestApp::start().await;
+    let key = generate(Algorithm::RS256, Some("rsa")).unwrap();
+    let signing = app.replica(&[("SESSION_SIGNING_KEYS", &format!("{key},{SIGNING_KEY}"))]);
+    let token = access_token(&mut app.signed_in("ada").await.at(&signing)).await;
+    assert_eq!(part(&token, 0)["alg"], "RS256");
+    let mut gateway = app.browser().at(&signing);
+    for path in ["oauth-authorization-server", "openid-configuration"] {
+        let response = gateway.get(&format!("/.well-known/{path}")).await;
+        assert_eq!(response.headers["content-type"], "application/json");
+        let metadata = response.json();
+        assert_eq!(metadata["issuer"], part(&token, 1)["iss"]);
+        assert_eq!(
+            metadata["id_token_signing_alg_values_supported"],
+            json!(["RS256", "EdDSA"])
+        );
+        let keys = metadata["jwks_uri"].as_str().unwrap();
+        let keys = keys.strip_prefix(PUBLIC).unwrap();
+        assert!(verifies(&token, &gateway.get(keys).await.json()));
+    }
 }
 
 // R14

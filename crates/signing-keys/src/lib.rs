@@ -7,6 +7,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::rsa::{self, KeySize};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
 };
@@ -21,6 +23,10 @@ use serde_json::{Value, json};
 /// Maximum length of a key id in bytes.
 const MAX_KEY_ID: usize = 64;
 
+/// The lines around a PKCS #8 key in PEM (RFC 7468 section 10).
+const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
+const END: &str = "-----END PRIVATE KEY-----";
+
 /// Accepts base64 with and without padding.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -30,8 +36,8 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 /// Returned if a text is not a list of signing keys. The message never contains the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must be a comma-separated list of <key id>:<base64 of a PKCS #8 key, Ed25519 or P-256>, \
-     key ids unique, or such keys in PEM: see `latchkey keys generate`"
+    "must be a comma-separated list of <key id>:<base64 of a PKCS #8 key, Ed25519, P-256 or RSA \
+     of 2048 to 8192 bits>, key ids unique, or such keys in PEM: see `latchkey keys generate`"
 )]
 pub struct InvalidSigningKeys;
 
@@ -45,7 +51,7 @@ pub struct KeyNotMade;
 pub struct SigningKey {
     /// `kid` in the header of the tokens that it signs.
     pub id: String,
-    /// `EdDSA` or `ES256`.
+    /// `EdDSA`, `ES256` or `RS256`.
     pub algorithm: Algorithm,
     signing: EncodingKey,
     verifying: DecodingKey,
@@ -63,6 +69,7 @@ impl SigningKey {
     fn from_pkcs8(id: Option<&str>, der: &[u8]) -> Result<Self, InvalidSigningKeys> {
         let (algorithm, signing, verifying, mut jwk) = ed25519(der)
             .or_else(|| p256(der))
+            .or_else(|| rsa(der))
             .ok_or(InvalidSigningKeys)?;
         let id = match id {
             Some(id) if is_valid_key_id(id) => id.to_owned(),
@@ -124,6 +131,23 @@ fn p256(der: &[u8]) -> Option<Parts> {
     ))
 }
 
+fn rsa(der: &[u8]) -> Option<Parts> {
+    let pair = rsa::KeyPair::from_pkcs8(der).ok()?;
+    let public = pair.public_key();
+    let (n, e) = (
+        URL_SAFE_NO_PAD.encode(public.modulus().big_endian_without_leading_zero()),
+        URL_SAFE_NO_PAD.encode(public.exponent().big_endian_without_leading_zero()),
+    );
+    // `from_rsa_der` takes PKCS #1; the reader of PEM takes PKCS #8.
+    let pem = format!("{BEGIN}\n{}\n{END}\n", STANDARD.encode(der));
+    Some((
+        Algorithm::RS256,
+        EncodingKey::from_rsa_pem(pem.as_bytes()).ok()?,
+        DecodingKey::from_rsa_components(&n, &e).ok()?,
+        json!({ "e": e, "kty": "RSA", "n": n }),
+    ))
+}
+
 fn is_valid_key_id(id: &str) -> bool {
     (1..=MAX_KEY_ID).contains(&id.len())
         && id
@@ -147,6 +171,17 @@ impl SigningKeys {
     /// Returns the key with this id.
     pub fn get(&self, id: &str) -> Option<&SigningKey> {
         self.iter().find(|key| key.id == id)
+    }
+
+    /// Returns the algorithms of the keys, that of the key that signs first.
+    pub fn algorithms(&self) -> Vec<Algorithm> {
+        let mut algorithms = Vec::new();
+        for key in self.iter() {
+            if !algorithms.contains(&key.algorithm) {
+                algorithms.push(key.algorithm);
+            }
+        }
+        algorithms
     }
 
     /// Returns the public keys as a JWK set (RFC 7517).
@@ -193,8 +228,6 @@ fn parse_list(text: &str) -> Result<Vec<SigningKey>, InvalidSigningKeys> {
 }
 
 fn parse_pem(text: &str) -> Result<Vec<SigningKey>, InvalidSigningKeys> {
-    const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
-    const END: &str = "-----END PRIVATE KEY-----";
     text.split(BEGIN)
         .skip(1)
         .map(|rest| {
@@ -217,16 +250,22 @@ fn decode(text: &str) -> Result<Vec<u8>, InvalidSigningKeys> {
 /// # Errors
 /// Returns an error if there is no randomness or the id is invalid.
 pub fn generate(algorithm: Algorithm, id: Option<&str>) -> Result<String, KeyNotMade> {
-    let document = match algorithm {
+    let der = match algorithm {
         Algorithm::ES256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
-            .and_then(|pair| pair.to_pkcs8v1()),
+            .and_then(|pair| pair.to_pkcs8v1())
+            .map(|document| document.as_ref().to_vec()),
+        Algorithm::RS256 => rsa::KeyPair::generate(KeySize::Rsa3072)
+            .and_then(|pair| pair.as_der())
+            .map(|document| document.as_ref().to_vec()),
         // OpenSSL writes version 1, and every library reads it.
-        _ => Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1()),
+        _ => Ed25519KeyPair::generate()
+            .and_then(|pair| pair.to_pkcs8v1())
+            .map(|document| document.as_ref().to_vec()),
     }
     .map_err(|_| KeyNotMade)?;
-    let key = SigningKey::from_pkcs8(id, document.as_ref()).map_err(|_| KeyNotMade)?;
+    let key = SigningKey::from_pkcs8(id, &der).map_err(|_| KeyNotMade)?;
     let name = id.unwrap_or_else(|| key.id.get(..12).unwrap_or(&key.id));
-    Ok(format!("{name}:{}", STANDARD.encode(document.as_ref())))
+    Ok(format!("{name}:{}", STANDARD.encode(der)))
 }
 
 #[cfg(test)]
@@ -240,20 +279,35 @@ mod tests {
             generate(Algorithm::ES256, Some("new")).unwrap(),
             generate(Algorithm::EdDSA, Some("old")).unwrap()
         );
+        let keys = format!(
+            "{keys},{}",
+            generate(Algorithm::RS256, Some("rsa")).unwrap()
+        );
         let keys: SigningKeys = keys.parse().unwrap();
         assert_eq!(keys.current().id, "new");
         assert_eq!(keys.current().algorithm, Algorithm::ES256);
         assert_eq!(keys.get("old").unwrap().algorithm, Algorithm::EdDSA);
-        assert_eq!(keys.jwks()["keys"].as_array().unwrap().len(), 2);
+        assert_eq!(keys.get("rsa").unwrap().algorithm, Algorithm::RS256);
+        assert_eq!(keys.jwks()["keys"].as_array().unwrap().len(), 3);
+        let algorithms = [Algorithm::ES256, Algorithm::EdDSA, Algorithm::RS256];
+        assert_eq!(keys.algorithms(), algorithms);
     }
 
     #[test]
     fn the_jwk_set_contains_no_private_key() {
-        let keys: SigningKeys = generate(Algorithm::ES256, Some("k"))
-            .unwrap()
-            .parse()
-            .unwrap();
-        assert!(!keys.jwks().to_string().contains("\"d\""));
+        for algorithm in [Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256] {
+            let keys: SigningKeys = generate(algorithm, Some("k")).unwrap().parse().unwrap();
+            for member in ["d", "p", "q", "dp", "dq", "qi"] {
+                assert_eq!(keys.jwks()["keys"][0].get(member), None);
+            }
+        }
+    }
+
+    #[test]
+    fn an_rsa_key_below_2048_bits_is_refused() {
+        // openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024
+        let pem = include_str!("rsa-1024.pem");
+        assert_eq!(pem.parse::<SigningKeys>().err(), Some(InvalidSigningKeys));
     }
 
     #[test]
