@@ -1,6 +1,7 @@
 //! Sessions: who is signed in, the tokens of front ends, and signing out.
 
 pub mod access_token;
+pub mod backchannel_logout;
 pub mod config;
 pub mod cookie;
 pub mod handover;

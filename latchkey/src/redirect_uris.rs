@@ -49,6 +49,10 @@ fn entry(provider: &Provider, public: Option<&WebOrigin>) -> (String, Value) {
         }
     };
     section(registration.redirect_uris, &uris);
+    let logout = provider.backchannel_logout_uri().map(String::from);
+    if let Some(logout) = &logout {
+        section("Back-channel logout URL", std::slice::from_ref(logout));
+    }
     section(registration.origins, &origins);
     if !registration.note.is_empty() {
         let _ = writeln!(text, "{}", registration.note);
@@ -57,6 +61,7 @@ fn entry(provider: &Provider, public: Option<&WebOrigin>) -> (String, Value) {
         "provider": provider.name().as_str(),
         "label": provider.label(),
         "redirectUris": uris,
+        "backchannelLogoutUri": logout,
         "origins": origins,
     });
     (text, json)

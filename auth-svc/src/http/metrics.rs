@@ -161,6 +161,18 @@ pub async fn count_request<B: MessageBody>(
     answered
 }
 
+/// Counts a logout token by its outcome: `accepted`, `repeated`, `refused` or `unavailable`, and the
+/// sessions that it ended.
+pub fn count_logout_token(provider: &ProviderName, outcome: &'static str, ended: usize) {
+    let labels = [
+        ("provider", provider.to_string()),
+        ("outcome", outcome.to_owned()),
+    ];
+    counter!("latchkey_logout_tokens_total", &labels).increment(1);
+    let provider = provider.to_string();
+    counter!("latchkey_logout_sessions_total", "provider" => provider).increment(ended as u64);
+}
+
 /// Counts a sign-in or a connection by its outcome: `signed_in`, `connected`,
 /// `consent_needed`, or the error code.
 pub fn count_sign_in(state: &State, provider: &ProviderName, outcome: &'static str) {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use actix_web::dev::ServiceRequest;
 use ipnet::IpNet;
 use latchkey_config::{ConfigErrors, Environment, read_all};
-use latchkey_domain::FlowId;
+use latchkey_domain::{FlowId, ProviderName};
 use tokio_util::sync::CancellationToken;
 
 use crate::http::client_address::TrustedProxies;
@@ -26,6 +26,10 @@ const PER_ADDRESS: u32 = 600;
 
 /// Callbacks of one flow in its ten minutes. A flow needs one; some people reload the page.
 const PER_FLOW: u32 = 10;
+
+/// Logout tokens per second from one provider. They all come from its few addresses, which are not
+/// limited: ten thousand people who are signed out at once take twenty seconds.
+const LOGOUT_TOKENS: Option<NonZeroU32> = NonZeroU32::new(500);
 
 /// Bounds of both limits; 0 switches one off.
 const LIMITS: RangeInclusive<u32> = 0..=1_000_000;
@@ -51,6 +55,7 @@ pub struct RateLimits {
     proxies: TrustedProxies,
     addresses: Option<Tiers<IpNet, 3>>,
     flows: Option<Tiers<u128, 2>>,
+    logout_tokens: Option<Tiers<ProviderName, 1>>,
 }
 
 impl RateLimits {
@@ -74,6 +79,8 @@ impl RateLimits {
             proxies,
             addresses: addresses.and_then(|burst| Tiers::new(burst, minute, MAX_KEYS)),
             flows: flows.and_then(|burst| Tiers::new(burst, flow_lifetime, MAX_KEYS)),
+            logout_tokens: LOGOUT_TOKENS
+                .and_then(|burst| Tiers::new(burst, Duration::from_secs(1), MAX_KEYS)),
         })
     }
 
@@ -98,6 +105,17 @@ impl RateLimits {
         };
         let id = flow.as_uuid().as_u128();
         flows.check(Some([id, id % FLOW_GROUPS]))
+    }
+
+    /// Counts a logout token of this provider.
+    ///
+    /// # Errors
+    /// Returns an error if the provider has sent too many.
+    pub fn logout_token(&self, provider: &ProviderName) -> Result<(), TooManyRequests> {
+        let Some(logout_tokens) = &self.logout_tokens else {
+            return Ok(());
+        };
+        logout_tokens.check(Some([provider.clone()]))
     }
 
     /// Deletes idle keys at an interval until `stop` is cancelled.

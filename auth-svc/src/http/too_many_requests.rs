@@ -7,6 +7,8 @@ use actix_web::http::header::{HeaderValue, RETRY_AFTER};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 
+use latchkey_providers::BACKCHANNEL_LOGOUT;
+
 use crate::http::cors;
 use crate::http::problem::{NextStep, ProblemDetails};
 use crate::http::rate_limit::TooManyRequests;
@@ -29,7 +31,8 @@ pub fn explanation(wait: TooManyRequests) -> ProblemDetails {
 }
 
 /// Middleware that refuses an address that makes too many requests. Health probes are not
-/// counted, because they may come from the address of a load balancer.
+/// counted, because they may come from the address of a load balancer, and logout tokens are
+/// counted by provider.
 ///
 /// # Errors
 /// Returns the error of the handler.
@@ -37,10 +40,11 @@ pub async fn rate_limit<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let probe = request.path() == "/healthz";
+    let path = request.path();
+    let exempt = path == "/healthz" || path.ends_with(BACKCHANNEL_LOGOUT);
     let refused = request
         .app_data::<web::Data<State>>()
-        .filter(|_| !probe)
+        .filter(|_| !exempt)
         .and_then(|state| state.rate_limits.address(&request).err());
     let Some(wait) = refused else {
         return Ok(next.call(request).await?.map_into_left_body());

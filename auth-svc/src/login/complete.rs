@@ -135,6 +135,9 @@ pub async fn sign_in(
     if let Some(secret) = old_session {
         session::replace(&mut *transaction, secret).await?;
     }
+    if let Some(session) = &identity.session {
+        session::logout::lock(&mut transaction, authentication.provider.name(), session).await?;
+    }
     let begun = session::begin(
         &mut transaction,
         &NewSession {
@@ -143,10 +146,14 @@ pub async fn sign_in(
             lifetime: settings.sessions.lifetime,
             idle: settings.sessions.idle,
             user_agent: settings.user_agent,
+            provider: authentication.provider.name(),
+            issuer: &identity.issuer,
+            provider_session: identity.session.as_ref(),
         },
         settings.randomness,
     )
-    .await?;
+    .await?
+    .ok_or(SignInError::SignedOutAtProvider)?;
     let message = user_authenticated(
         flow,
         authentication,

@@ -31,6 +31,9 @@ pub enum SignInError {
     /// The identity has no address.
     #[error("the provider gave no address")]
     NoAddress,
+    /// The provider ended the session there, by back-channel logout, while the person signed in.
+    #[error("the provider ended its session meanwhile")]
+    SignedOutAtProvider,
     /// The grant cannot be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),

@@ -17,7 +17,14 @@ const BATCHES: usize = 200;
 
 /// The rules. Each statement deletes at most `$1` rows and skips locked rows. The margins
 /// are longer than any difference between clocks.
-const RULES: [(&str, &str); 9] = [
+const RULES: [(&str, &str); 10] = [
+    (
+        "logout tokens",
+        "DELETE FROM auth.logout_token WHERE (provider, issuer, token_id) IN (
+             SELECT provider, issuer, token_id FROM auth.logout_token
+             WHERE expires_at < now() - interval '1 hour'
+             LIMIT $1 FOR UPDATE SKIP LOCKED)",
+    ),
     (
         "spent flows",
         "DELETE FROM auth.spent_flow WHERE flow_id IN (

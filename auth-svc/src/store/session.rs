@@ -2,11 +2,12 @@
 
 pub mod code;
 pub mod list;
+pub mod logout;
 pub mod refresh;
 
 use std::time::Duration;
 
-use latchkey_domain::{SessionId, UserId, WorkspaceId};
+use latchkey_domain::{Issuer, ProviderName, ProviderSessionId, SessionId, UserId, WorkspaceId};
 use sqlx::{FromRow, PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -165,6 +166,12 @@ pub struct NewSession<'a> {
     pub idle: Duration,
     /// Browser and system, such as "Firefox on Linux".
     pub user_agent: Option<&'a str>,
+    /// The provider that the person signed in with.
+    pub provider: &'a ProviderName,
+    /// Its issuer.
+    pub issuer: &'a Issuer,
+    /// The session there.
+    pub provider_session: Option<&'a ProviderSessionId>,
 }
 
 /// A new session.
@@ -178,7 +185,8 @@ pub struct Begun {
     pub expires_at: OffsetDateTime,
 }
 
-/// Creates a session with a new id and a new secret.
+/// Creates a session with a new id and a new secret. Returns `None` if the session at the provider has
+/// ended meanwhile.
 ///
 /// # Errors
 /// Returns an error if the database or the random number generator fails.
@@ -186,14 +194,17 @@ pub async fn begin(
     connection: &mut PgConnection,
     new: &NewSession<'_>,
     randomness: &Randomness,
-) -> Result<Begun, IssueError> {
+) -> Result<Option<Begun>, IssueError> {
     let id = SessionId::generate();
     let secret = SessionSecret::generate(randomness)?;
-    let (expires_at,) = sqlx::query_as(
+    let expires_at: Option<OffsetDateTime> = sqlx::query_scalar(
         "INSERT INTO auth.session
-             (id, secret_hash, user_id, workspace_id, expires_at, idle_for, user_agent)
-         VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5),
-                 make_interval(secs => $6), $7)
+             (id, secret_hash, user_id, workspace_id, expires_at, idle_for, user_agent,
+              provider, issuer, provider_session)
+         SELECT $1, $2, $3, $4, now() + make_interval(secs => $5),
+                make_interval(secs => $6), $7, $8, $9, $10
+         WHERE NOT EXISTS (SELECT FROM auth.logout_token
+                           WHERE provider_session = $10 AND provider = $8 AND issuer = $9)
          RETURNING expires_at",
     )
     .bind(id.as_uuid())
@@ -203,13 +214,16 @@ pub async fn begin(
     .bind(new.lifetime.as_secs_f64())
     .bind(new.idle.as_secs_f64())
     .bind(new.user_agent)
-    .fetch_one(connection)
+    .bind(new.provider.as_str())
+    .bind(new.issuer.as_str())
+    .bind(new.provider_session.map(ProviderSessionId::as_str))
+    .fetch_optional(connection)
     .await?;
-    Ok(Begun {
+    Ok(expires_at.map(|expires_at| Begun {
         id,
         secret,
         expires_at,
-    })
+    }))
 }
 
 /// Ends the session with this secret because another session replaces it.

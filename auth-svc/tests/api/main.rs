@@ -8,6 +8,7 @@
 )]
 
 mod audit;
+mod backchannel_logout;
 mod commands;
 mod configuration;
 mod conformance;

@@ -8,15 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
-use crate::support::{Browser, PUBLIC, SIGNING_KEY, TestApp};
-
-async fn access_token(browser: &mut Browser) -> String {
-    let response = browser
-        .post_json(PUBLIC, "/auth/token", &json!({ "grantType": "cookie" }))
-        .await;
-    let token = response.json()["accessToken"]["token"].clone();
-    token.as_str().unwrap().to_owned()
-}
+use crate::support::{PUBLIC, SIGNING_KEY, TestApp};
 
 fn part(token: &str, index: usize) -> Value {
     let part = token.split('.').nth(index).unwrap();
@@ -62,7 +54,7 @@ async fn any_service_verifies_an_access_token_with_the_published_keys() {
     let app = TestApp::start().await;
     let mut browser = app.signed_in("ada").await;
     let me = browser.me().await.unwrap();
-    let token = access_token(&mut browser).await;
+    let token = browser.access_token().await;
     let response = app.browser().get("/.well-known/jwks.json").await;
     assert_eq!(response.headers["content-type"], "application/jwk-set+json");
     assert_eq!(response.headers["access-control-allow-origin"], "*");
@@ -88,10 +80,7 @@ async fn any_service_verifies_an_access_token_with_the_published_keys() {
     assert_eq!(claims["workspace"], me["workspaceId"]);
     let life = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
     assert!((1799..=1800).contains(&life), "{life}");
-    assert_ne!(
-        part(&access_token(&mut browser).await, 1)["jti"],
-        claims["jti"]
-    );
+    assert_ne!(part(&browser.access_token().await, 1)["jti"], claims["jti"]);
 }
 
 // R14
@@ -100,7 +89,7 @@ async fn with_the_issuer_alone_a_gateway_finds_the_keys_and_verifies() {
     let app = TestApp::start().await;
     let key = generate(Algorithm::RS256, Some("rsa")).unwrap();
     let signing = app.replica(&[("SESSION_SIGNING_KEYS", &format!("{key},{SIGNING_KEY}"))]);
-    let token = access_token(&mut app.signed_in("ada").await.at(&signing)).await;
+    let token = app.signed_in("ada").await.at(&signing).access_token().await;
     assert_eq!(part(&token, 0)["alg"], "RS256");
     let mut gateway = app.browser().at(&signing);
     for path in ["oauth-authorization-server", "openid-configuration"] {
@@ -123,7 +112,7 @@ async fn with_the_issuer_alone_a_gateway_finds_the_keys_and_verifies() {
 async fn tokens_of_the_old_key_stay_valid_after_a_rotation() {
     let app = TestApp::start().await;
     let mut browser = app.signed_in("ada").await;
-    let old = access_token(&mut browser).await;
+    let old = browser.access_token().await;
 
     // First the new key is published, then it signs, then the old key is removed.
     let new_key = generate(Algorithm::ES256, Some("new")).unwrap();
@@ -131,7 +120,7 @@ async fn tokens_of_the_old_key_stay_valid_after_a_rotation() {
     let signing = app.replica(&[("SESSION_SIGNING_KEYS", &format!("{new_key},{SIGNING_KEY}"))]);
     let alone = app.replica(&[("SESSION_SIGNING_KEYS", &new_key)]);
 
-    let new = access_token(&mut browser.clone().at(&signing)).await;
+    let new = browser.clone().at(&signing).access_token().await;
     assert_eq!(part(&new, 0)["alg"], "ES256");
     for (base, expected) in [
         (&published, [true, true]),
@@ -158,7 +147,7 @@ async fn tokens_of_the_old_key_stay_valid_after_a_rotation() {
 async fn a_forged_access_token_is_refused() {
     let app = TestApp::start().await;
     let mut browser = app.signed_in("ada").await;
-    let token = access_token(&mut browser).await;
+    let token = browser.access_token().await;
     let (claims, signature) = token.split_once('.').unwrap().1.split_once('.').unwrap();
     let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let header =

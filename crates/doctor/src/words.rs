@@ -341,7 +341,7 @@ impl Finding {
                         "add the domain to AUTH_ALLOWED_DOMAINS of auth-svc and restart it; lists and invitations of workspaces cannot extend it".into()
                     } else {
                         let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
-                        format!("approve the domain (`auth-svc workspace approve-domain {domain}`), or invite the person (`auth-svc workspace invite {address}`)")
+                        format!("approve the domain (`latchkey workspace approve-domain {domain}`), or invite the person (`latchkey workspace invite {address}`)")
                     },
                 )
             }
@@ -350,7 +350,7 @@ impl Finding {
                 Runbook::SignIn,
                 "there is no such workspace, so nobody can sign in to it".into(),
                 "the workspaces in the database".into(),
-                "create one: `auth-svc workspace create <name>`".into(),
+                "create one: `latchkey workspace create <name>`".into(),
             ),
             Self::HostedDomain { address, hosted_domain } => words(
                 "hosted_domain",

@@ -67,6 +67,10 @@ text!(
     Subject
 );
 text!(
+    /// Session of a person at an issuer: the `sid` of an ID token.
+    ProviderSessionId
+);
+text!(
     /// Mailbox address, lower case, its domain in ASCII form. A label, never an
     /// identity key.
     Handle
@@ -129,6 +133,14 @@ impl FromStr for Subject {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         bounded(text, "subject", 255).map(Self)
+    }
+}
+
+impl FromStr for ProviderSessionId {
+    type Err = InvalidIdentity;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        bounded(text, "session at the provider", 255).map(Self)
     }
 }
 

@@ -16,6 +16,8 @@ pub use domain_name::{DomainName, InvalidDomain, domain_for_people};
 pub use id::{
     AccountId, ChannelId, EventId, FlowId, InvalidId, JobId, SessionId, UserId, WorkspaceId,
 };
-pub use identity::{GrantBinding, Handle, InvalidIdentity, Issuer, ProviderName, Subject};
+pub use identity::{
+    GrantBinding, Handle, InvalidIdentity, Issuer, ProviderName, ProviderSessionId, Subject,
+};
 pub use scope::{ScopeSet, is_identity_scope};
 pub use token::{AccessToken, RefreshToken, SealedAccessToken, SealedRefreshToken};

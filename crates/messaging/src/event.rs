@@ -14,6 +14,9 @@ impl Event for events::UserAuthenticated {
 impl Event for events::MemberRemoved {
     const ROUTING_KEY: &'static str = "member.removed.v1";
 }
+impl Event for events::SessionEnded {
+    const ROUTING_KEY: &'static str = "session.ended.v1";
+}
 impl Event for events::AccountConnected {
     const ROUTING_KEY: &'static str = "account.connected.v1";
 }

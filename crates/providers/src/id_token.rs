@@ -9,11 +9,11 @@ use aws_lc_rs::{constant_time, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
-use latchkey_domain::{AccessToken, Issuer, Subject};
+use latchkey_domain::{AccessToken, Issuer, ProviderSessionId, Subject};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-pub(crate) use jws::Jws;
+pub(crate) use jws::{ID_TOKEN, Jws};
 
 use crate::claims::Claims;
 use crate::definition::Definition;
@@ -166,7 +166,7 @@ fn same(one: &str, other: &str) -> bool {
 
 /// `aud` must contain this client, and beside it only audiences that are configured. `azp`
 /// must be this client; it may be absent if `aud` names no other (Core section 3.1.3.7).
-fn check_audience(claims: &Claims, definition: &Definition) -> Result<(), IdTokenError> {
+pub(crate) fn check_audience(claims: &Claims, definition: &Definition) -> Result<(), IdTokenError> {
     let client = definition.client_id.as_str();
     let shown = |name: &str| claims.0.get(name).map(shown);
     let both = |name| Mismatch::new(client, shown(name).as_deref());
@@ -199,7 +199,7 @@ fn shown(claim: &Value) -> String {
     }
 }
 
-fn check_times(claims: &Claims, now: OffsetDateTime) -> Result<(), IdTokenError> {
+pub(crate) fn check_times(claims: &Claims, now: OffsetDateTime) -> Result<(), IdTokenError> {
     let earliest = (now - LEEWAY).unix_timestamp();
     let latest = (now + LEEWAY).unix_timestamp();
     let both = |name: &str, bound: &str| {
@@ -245,6 +245,12 @@ pub(crate) fn name(claims: &Claims) -> Option<String> {
     Some(name.chars().filter(|c| !c.is_control()).take(200).collect())
 }
 
+/// The session at the provider (`sid`). One that is no text or too long is ignored: then a logout
+/// token must name the subject.
+pub(crate) fn provider_session(claims: &Claims) -> Option<ProviderSessionId> {
+    claims.text("sid")?.parse().ok()
+}
+
 /// The identity of the person. The mail address is never part of the key.
 fn identity(
     claims: &Claims,
@@ -271,6 +277,7 @@ fn identity(
         hosted_domain: quirks.hosted_domain(claims),
         tenant: quirks.tenant(claims),
         name: name(claims),
+        session: provider_session(claims),
     })
 }
 

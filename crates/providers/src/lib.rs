@@ -23,6 +23,7 @@ mod fields;
 mod google;
 mod id_token;
 mod issuer;
+mod logout_token;
 mod microsoft;
 mod mismatch;
 mod model;
@@ -44,6 +45,7 @@ pub use error::{
 };
 pub use failure::FailureClass;
 pub use latchkey_scopes::{ScopeRules, WriteAccess};
+pub use logout_token::{LoggedOut, LogoutToken, LogoutTokenError};
 pub use mismatch::{Mismatch, for_log};
 pub use model::{
     Access, AuthorizeRequest, EmailStatus, IdToken, ProviderAccess, Purpose, Revocation,
@@ -51,7 +53,7 @@ pub use model::{
 };
 /// What [`Provider::exchange_code`] sends; neither prints its content.
 pub use oauth2::{AuthorizationCode, PkceCodeVerifier};
-pub use provider::Provider;
+pub use provider::{BACKCHANNEL_LOGOUT, Provider};
 pub use quirks::Registration;
 pub use registry::Registry;
 pub use transport::REQUEST_DEADLINE;

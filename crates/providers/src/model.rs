@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use latchkey_domain::{AccessToken, Handle, Issuer, RefreshToken, ScopeSet, Subject};
+use latchkey_domain::{
+    AccessToken, Handle, Issuer, ProviderSessionId, RefreshToken, ScopeSet, Subject,
+};
 
 use crate::ProviderError;
 
@@ -128,6 +130,8 @@ pub struct VerifiedIdentity {
     pub tenant: Option<String>,
     /// Name of the person, 200 characters at most.
     pub name: Option<String>,
+    /// Session of the person at the provider (`sid`).
+    pub session: Option<ProviderSessionId>,
 }
 
 impl VerifiedIdentity {

@@ -2,7 +2,10 @@
 
 mod authorize;
 mod identity;
+mod logout;
 mod token;
+
+pub use logout::BACKCHANNEL_LOGOUT;
 
 use std::sync::Arc;
 

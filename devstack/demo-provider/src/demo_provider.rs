@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::app::App;
 use crate::http_server::{self, RunningServer};
+use crate::id_token;
 use crate::keys::KeyError;
 use crate::state::State;
 use crate::{
@@ -244,6 +245,19 @@ impl DemoProvider {
     /// Signs with a new key from now on.
     pub fn rotate_keys(&self, flavour: Flavour, keep_old: bool) -> Result<(), DemoError> {
         Ok(self.app.state().rotate_keys(flavour, keep_old)?)
+    }
+
+    /// Returns a logout token (OpenID Connect Back-Channel Logout 1.0) with these claims, which
+    /// replace or, with `null`, remove the usual ones. It names nobody unless they do.
+    pub fn logout_token(
+        &self,
+        flavour: Flavour,
+        claims: &Map<String, Value>,
+    ) -> Result<String, DemoError> {
+        let state = self.app.state();
+        Ok(id_token::sign_logout_token(
+            &self.app, &state, flavour, claims,
+        )?)
     }
 
     /// Signs with a new key under the same `kid` from now on.

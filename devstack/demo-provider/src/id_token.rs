@@ -185,6 +185,33 @@ pub(crate) fn issue(app: &App, state: &State, subject: &Subject<'_>) -> Result<S
     Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
 
+/// Signs a logout token (OpenID Connect Back-Channel Logout 1.0) with these claims, which replace
+/// or, with `null`, remove the usual ones.
+pub(crate) fn sign_logout_token(
+    app: &App,
+    state: &State,
+    flavour: Flavour,
+    change: &Map<String, Value>,
+) -> Result<String, KeyError> {
+    let key = state.keys(flavour).first().ok_or(KeyError)?;
+    let now = app.now();
+    let mut claims = Map::new();
+    let usual = json!({
+        "iss": app.issuer(flavour, ""), "aud": app.config.client_id,
+        "iat": now, "exp": now + 120, "jti": crate::random_token::new(""),
+        "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+    });
+    for (name, value) in usual.as_object().into_iter().flatten().chain(change) {
+        claims.insert(name.clone(), value.clone());
+    }
+    claims.retain(|_, value| !value.is_null());
+    let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
+    let header = json!({"alg": key.algorithm(), "typ": "logout+jwt", "kid": key.id});
+    let message = format!("{}.{}", encode(&header), encode(&Value::Object(claims)));
+    let signature = key.sign(message.as_bytes())?;
+    Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}
+
 /// Signs a userinfo response (OpenID Connect Core section 5.3.2) with the current misbehaviour
 /// of the flavour.
 pub(crate) fn sign_userinfo(

@@ -47,7 +47,7 @@ impl JobError {
             }
             // The sync starts from the beginning, with a new job.
             Self::Api(ApiError::CursorExpired) => (CursorExpired, None),
-            // A mistake in this code or its configuration; `sync-svc channels restart` starts the
+            // A mistake in this code or its configuration; `latchkey channels restart` starts the
             // channel again after it was corrected.
             Self::Token(_)
             | Self::Api(ApiError::TokenRefused | ApiError::Unexpected(_))

@@ -114,6 +114,28 @@ pub struct MemberRemoved {
     #[prost(bool, tag = "4")]
     pub keep_connections: bool,
 }
+/// Routing key `session.ended.v1`, published by auth-svc in the transaction in which a provider
+/// ends a session (OpenID Connect Back-Channel Logout 1.0). Access tokens of the session are
+/// refused by auth-svc at once; another service refuses them from this event on, or when they
+/// expire.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionEnded {
+    /// Session (UUID): `sid` of its access tokens.
+    #[prost(string, tag = "1")]
+    pub session_id: ::prost::alloc::string::String,
+    /// Person (UUID).
+    #[prost(string, tag = "2")]
+    pub user_id: ::prost::alloc::string::String,
+    /// Workspace of the session (UUID).
+    #[prost(string, tag = "3")]
+    pub workspace_id: ::prost::alloc::string::String,
+    /// Name of the provider that ended it.
+    #[prost(string, tag = "4")]
+    pub provider: ::prost::alloc::string::String,
+    /// When the session ended.
+    #[prost(message, optional, tag = "5")]
+    pub ended_at: ::core::option::Option<::prost_types::Timestamp>,
+}
 /// Routing key `account.connected.v1`, published by sync-svc when an account is
 /// created or its credentials are replaced.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

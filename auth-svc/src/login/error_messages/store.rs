@@ -60,6 +60,15 @@ impl From<&SignInError> for ProblemDetails {
                 NextStep::Home,
             ),
             SignInError::SessionChanged => session_changed(),
+            SignInError::SignedOutAtProvider => explained(
+                StatusCode::UNAUTHORIZED,
+                "signed_out_at_provider",
+                "You have just been signed out",
+                "Your provider ended your session there while you signed in here. Please sign \
+                 in again."
+                    .to_owned(),
+                NextStep::Home,
+            ),
             SignInError::NoAddress => refused(
                 "address_missing",
                 "The provider did not share your address",

@@ -326,6 +326,14 @@ impl Browser {
             .map(String::as_str)
     }
 
+    /// Returns an access token of the browser's session, as a front end gets it.
+    pub async fn access_token(&mut self) -> String {
+        let request = serde_json::json!({ "grantType": "cookie" });
+        let response = self.post_json(super::PUBLIC, "/auth/token", &request).await;
+        let token = response.json()["accessToken"]["token"].clone();
+        token.as_str().unwrap().to_owned()
+    }
+
     /// Returns who is signed in, from `/auth/me`.
     pub async fn me(&mut self) -> Option<Value> {
         let response = self.get("/auth/me").await;

@@ -87,7 +87,7 @@ fn read_service(service: Service, source: &Source) -> Result<(), ConfigErrors> {
 }
 
 fn read_auth(source: &Source) -> Result<(), ConfigErrors> {
-    const KEYS: &str = "what `auth-svc keys generate` or docs/configuration.md say";
+    const KEYS: &str = "what `latchkey keys generate` or docs/configuration.md say";
     let environment = &source.environment;
     read_all! {
         let _ = environment.required_parsed::<Url>(

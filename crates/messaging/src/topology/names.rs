@@ -17,7 +17,8 @@ pub const UNROUTED_QUEUE: &str = "latchkey.unrouted";
 /// limits the oldest are dropped.
 pub const RECENT_QUEUE: &str = "latchkey.events.recent";
 /// Routing keys of the events that need no consumer.
-pub const OPTIONAL_EVENTS: [&str; 2] = [
+pub const OPTIONAL_EVENTS: [&str; 3] = [
+    <events::SessionEnded as Event>::ROUTING_KEY,
     <events::AccountConnected as Event>::ROUTING_KEY,
     <events::ChannelStatusChanged as Event>::ROUTING_KEY,
 ];

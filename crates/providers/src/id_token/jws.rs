@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 use crate::claims::Claims;
 use crate::{IdTokenError, MAX_TOKEN, Mismatch};
 
+/// Types (`typ`) of an ID token and of a userinfo response.
+pub(crate) const ID_TOKEN: &[&str] = &["jwt"];
+
 /// A JWS whose signature is not yet verified.
 ///
 /// The header members `jku`, `x5u`, `x5c` and `jwk` are ignored, because only the key set
@@ -39,8 +42,13 @@ fn is_encrypted(token: &str) -> bool {
 }
 
 impl<'a> Jws<'a> {
-    /// Reads a token without verifying it. Its algorithm must be one of `accepted`.
-    pub(crate) fn parse(token: &'a str, accepted: &[Algorithm]) -> Result<Self, IdTokenError> {
+    /// Reads a token without verifying it. Its algorithm must be one of `accepted`, and its
+    /// type, if it has one, one of `types`.
+    pub(crate) fn parse(
+        token: &'a str,
+        accepted: &[Algorithm],
+        types: &[&str],
+    ) -> Result<Self, IdTokenError> {
         if token.is_empty() {
             return Err(IdTokenError::Missing);
         }
@@ -70,13 +78,11 @@ impl<'a> Jws<'a> {
             return Err(IdTokenError::CriticalExtension);
         }
         // An access token may be a JWT of another type (RFC 9068).
-        let is_id_token = match header.get("typ") {
-            None => true,
-            Some(kind) => kind
-                .as_str()
-                .is_some_and(|kind| kind.eq_ignore_ascii_case("jwt")),
-        };
-        if !is_id_token {
+        let is_of_type = header.get("typ").is_none_or(|named| {
+            let named = named.as_str().unwrap_or_default();
+            types.iter().any(|kind| named.eq_ignore_ascii_case(kind))
+        });
+        if !is_of_type {
             return Err(IdTokenError::Malformed("another type of token"));
         }
         let key_id = match header.get("kid") {
@@ -108,7 +114,7 @@ mod tests {
     }
 
     fn refusal(header: &Value) -> Option<IdTokenError> {
-        Jws::parse(&token(header), &[Algorithm::RS256]).err()
+        Jws::parse(&token(header), &[Algorithm::RS256], ID_TOKEN).err()
     }
 
     #[test]
@@ -135,14 +141,17 @@ mod tests {
     #[test]
     fn a_token_without_three_parts_is_malformed() {
         for text in ["", "a", "a.b", "a.b.c.d", "a.b.c.d.e", "..", "e30.e30."] {
-            assert!(Jws::parse(text, &[Algorithm::RS256]).is_err(), "{text}");
+            assert!(
+                Jws::parse(text, &[Algorithm::RS256], ID_TOKEN).is_err(),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn encrypted_tokens_and_large_tokens_have_errors_of_their_own() {
         let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RSA-OAEP","enc":"A256GCM"}"#);
-        let refused = |token: &str| Jws::parse(token, &[Algorithm::RS256]).unwrap_err();
+        let refused = |token: &str| Jws::parse(token, &[Algorithm::RS256], ID_TOKEN).unwrap_err();
         assert_eq!(
             refused(&format!("{header}.a.b.c.d")),
             IdTokenError::Encrypted
@@ -158,14 +167,14 @@ mod tests {
             assert!(told.contains(alg), "{told}");
         }
         let named = token(&json!({"alg": "Ed25519"}));
-        let jws = Jws::parse(&named, &[Algorithm::EdDSA]).unwrap();
+        let jws = Jws::parse(&named, &[Algorithm::EdDSA], ID_TOKEN).unwrap();
         assert_eq!(jws.algorithm, Algorithm::EdDSA);
     }
 
     proptest! {
         #[test]
         fn no_text_panics(text in ".{0,120}") {
-            let _ = Jws::parse(&text, &[Algorithm::RS256]);
+            let _ = Jws::parse(&text, &[Algorithm::RS256], ID_TOKEN);
         }
     }
 }

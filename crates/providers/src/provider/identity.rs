@@ -10,7 +10,7 @@ use crate::claims::Claims;
 use crate::definition::Definition;
 use crate::discovery::Metadata;
 use crate::email::EmailClaims;
-use crate::id_token::{self, Expected, Jws};
+use crate::id_token::{self, Expected, ID_TOKEN, Jws};
 use crate::{EmailStatus, IdTokenError, ProviderError, Unverified, VerifiedIdentity, fields};
 
 /// The result of a signature check.
@@ -74,7 +74,7 @@ impl Provider {
     ) -> Result<VerifiedIdentity, IdTokenError> {
         let metadata = self.metadata().await?;
         let accepted = id_token::algorithms(self.definition.quirks, &metadata.algorithms);
-        let jws = Jws::parse(id_token, &accepted)?;
+        let jws = Jws::parse(id_token, &accepted, ID_TOKEN)?;
         // Checked before the signature, so that a foreign token causes no fetch of keys.
         id_token::check_issuer(&self.definition.issuer, &jws.claims)?;
         self.check_signature(&metadata, &jws).await?;
@@ -95,7 +95,7 @@ impl Provider {
         Ok(identity)
     }
 
-    async fn check_signature(
+    pub(super) async fn check_signature(
         &self,
         metadata: &Metadata,
         jws: &Jws<'_>,
@@ -206,6 +206,7 @@ impl Provider {
         let jws = Jws::parse(
             text,
             &id_token::algorithms(self.definition.quirks, announced),
+            ID_TOKEN,
         )?;
         id_token::check_userinfo(&jws.claims, &self.definition)?;
         self.check_signature(metadata, &jws).await?;
