@@ -42,11 +42,13 @@ pub mod account {
 /// Reasons for failed calls (`latchkey.reason.v1`), in every service.
 pub mod reason;
 
+mod descriptors;
 mod timestamp;
 
+pub use descriptors::descriptors_of;
 pub use timestamp::{time_of, time_to_microsecond, timestamp};
 
-/// The encoded file descriptor set of the contract, for gRPC reflection.
+/// The encoded file descriptor set of the contract.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/descriptors.bin");
 
 /// The names of the methods of a service.

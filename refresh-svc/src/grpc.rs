@@ -55,12 +55,7 @@ pub(crate) fn server(
 ) -> Result<GrpcServer<Authorizer>, StartError> {
     let tokens = TokenServiceServer::new(Tokens::new(engine, limits))
         .max_decoding_message_size(MAX_REQUEST_BYTES);
-    GrpcServer::new(
-        tokens,
-        authorizer,
-        None,
-        latchkey_proto::FILE_DESCRIPTOR_SET,
-    )
+    GrpcServer::new(tokens, authorizer, None)
 }
 
 /// Creates the metrics of the service.

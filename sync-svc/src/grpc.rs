@@ -10,7 +10,6 @@ mod status;
 use std::time::Duration;
 
 use latchkey_policy::Authorizer;
-use latchkey_proto::FILE_DESCRIPTOR_SET;
 use latchkey_proto::account::account_service_server::AccountServiceServer;
 use latchkey_service::StartError;
 use latchkey_service::grpc::GrpcServer;
@@ -31,5 +30,5 @@ pub fn server(
     authorizer: Authorizer,
 ) -> Result<GrpcServer<Authorizer>, StartError> {
     let service = AccountServiceServer::new(service);
-    GrpcServer::new(service, authorizer, Some(CALL_TIMEOUT), FILE_DESCRIPTOR_SET)
+    GrpcServer::new(service, authorizer, Some(CALL_TIMEOUT))
 }

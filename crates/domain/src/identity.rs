@@ -102,14 +102,15 @@ impl FromStr for ProviderName {
     }
 }
 
-/// Checks the bounds of a text. OpenID Connect Core section 2 limits `sub` to 255 ASCII
+/// Checks the bounds of a text; `length` names them. OpenID Connect Core section 2 limits `sub` to 255 ASCII
 /// characters; the limits of the other texts are far above real values.
-fn bounded(text: &str, kind: &'static str, max: usize) -> Result<Arc<str>, InvalidIdentity> {
-    if text.is_empty() || text.len() > max {
-        return Err(InvalidIdentity {
-            kind,
-            rule: "is empty or too long",
-        });
+fn bounded<const MAX: usize>(
+    text: &str,
+    kind: &'static str,
+    length: &'static str,
+) -> Result<Arc<str>, InvalidIdentity> {
+    if text.is_empty() || text.len() > MAX {
+        return Err(InvalidIdentity { kind, rule: length });
     }
     if text.chars().any(char::is_control) {
         return Err(InvalidIdentity {
@@ -124,7 +125,7 @@ impl FromStr for Issuer {
     type Err = InvalidIdentity;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        bounded(text, "issuer", 1024).map(Self)
+        bounded::<1024>(text, "issuer", "must have 1 to 1024 bytes").map(Self)
     }
 }
 
@@ -132,7 +133,7 @@ impl FromStr for Subject {
     type Err = InvalidIdentity;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        bounded(text, "subject", 255).map(Self)
+        bounded::<255>(text, "subject", "must have 1 to 255 bytes").map(Self)
     }
 }
 
@@ -148,7 +149,7 @@ impl FromStr for Handle {
     type Err = InvalidIdentity;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = bounded(text, "handle", 320)?.to_lowercase();
+        let text = bounded::<320>(text, "handle", "must have 1 to 320 bytes")?.to_lowercase();
         // Before the checks below, which must see the mapped characters.
         let text = match text.split_once('@') {
             Some((local, domain)) => match ascii_form(domain) {

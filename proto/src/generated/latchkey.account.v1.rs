@@ -102,7 +102,7 @@ pub struct ListAccountsRequest {
     /// Only accounts of this owner (UUID); of every owner if empty.
     #[prost(string, tag = "2")]
     pub user_id: ::prost::alloc::string::String,
-    /// Number of accounts at most: 50 if 0, and never more than 500.
+    /// Number of accounts at most: 50 if 0. From 0 to 500.
     #[prost(int32, tag = "3")]
     pub page_size: i32,
     /// `next_page_token` of the previous page; empty for the first.
@@ -163,7 +163,7 @@ pub mod report_sync_request {
     /// A sync succeeded.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Completed {
-        /// Cursor at which the next sync begins.
+        /// Cursor at which the next sync begins: 4096 bytes at most, without NUL characters.
         #[prost(string, tag = "1")]
         pub sync_cursor: ::prost::alloc::string::String,
     }
@@ -173,10 +173,11 @@ pub mod report_sync_request {
         /// Kind of failure.
         #[prost(enumeration = "super::FailureKind", tag = "1")]
         pub kind: i32,
-        /// No retry before this time has passed; only with RETRYABLE.
+        /// No retry before this time has passed; only with RETRYABLE. Not negative. The wait
+        /// is at least one minute and at most six hours, whatever is asked for.
         #[prost(message, optional, tag = "2")]
         pub retry_after: ::core::option::Option<::prost_types::Duration>,
-        /// For operators: without secrets, 500 characters at most.
+        /// For operators: without secrets. 500 characters at most.
         #[prost(string, tag = "3")]
         pub detail: ::prost::alloc::string::String,
     }

@@ -26,10 +26,11 @@ pub struct AccountHandle {
     /// Workspace (UUID).
     #[prost(string, tag = "1")]
     pub workspace_id: ::prost::alloc::string::String,
-    /// Provider name.
+    /// Provider name. 1 to 40 bytes.
     #[prost(string, tag = "2")]
     pub provider: ::prost::alloc::string::String,
-    /// Mailbox address, compared without case; its domain may be in Unicode or in ASCII.
+    /// Mailbox address, compared without case; its domain may be in Unicode or in ASCII. 1 to 320
+    /// bytes.
     #[prost(string, tag = "3")]
     pub handle: ::prost::alloc::string::String,
 }
@@ -39,14 +40,14 @@ pub struct GetAccessTokenRequest {
     /// The account.
     #[prost(message, optional, tag = "1")]
     pub account: ::core::option::Option<AccountSelector>,
-    /// Minimum remaining life of the token; 60 seconds if absent, one hour at most. If the
-    /// provider's tokens live shorter, a new token is returned, and while refreshes fail, a
-    /// token that is still valid: `expires_at` says when it expires.
+    /// Minimum remaining life of the token; 60 seconds if absent. From 0 to one hour.
+    /// If the provider's tokens live shorter, a new token is returned, and while refreshes
+    /// fail, a token that is still valid: `expires_at` says when it expires.
     #[prost(message, optional, tag = "2")]
     pub min_remaining: ::core::option::Option<::prost_types::Duration>,
     /// Scopes that the grant must include: at Google and Microsoft a wider scope includes a
     /// narrower one, and the two names of a scope are equivalent. INSUFFICIENT_SCOPES names
-    /// the missing ones.
+    /// the missing ones. 100 at most.
     #[prost(string, repeated, tag = "3")]
     pub required_scopes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
@@ -103,7 +104,7 @@ pub struct RefreshAccessTokenRequest {
     /// The claims challenge with which the API refused the token (Microsoft), as JSON or as in
     /// `WWW-Authenticate`: the provider is asked for a token that meets it. If only the person
     /// can meet it, the metadata of INTERACTION_REQUIRED has under `claims` what the next
-    /// sign-in must ask for, and other callers are served as before.
+    /// sign-in must ask for, and other callers are served as before. 8 KiB at most.
     #[prost(string, tag = "3")]
     pub claims: ::prost::alloc::string::String,
 }

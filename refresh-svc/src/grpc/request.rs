@@ -16,7 +16,7 @@ use crate::engine::Need;
 
 /// Used if the request states no minimum.
 const DEFAULT_MIN_REMAINING: Duration = Duration::from_mins(1);
-/// Larger values are reduced to this.
+/// Larger values are refused.
 const MAX_MIN_REMAINING: Duration = Duration::from_hours(1);
 /// Limit of scopes per request.
 const MAX_SCOPES: usize = 100;
@@ -64,9 +64,11 @@ pub(super) fn need(request: &GetAccessTokenRequest) -> Result<Need, Status> {
     let min_remaining = match request.min_remaining {
         None => DEFAULT_MIN_REMAINING,
         Some(duration) => Duration::try_from(duration)
-            .map_err(|_| invalid("min_remaining", &"must not be negative"))?
-            .min(MAX_MIN_REMAINING),
+            .map_err(|_| invalid("min_remaining", &"must not be negative"))?,
     };
+    if min_remaining > MAX_MIN_REMAINING {
+        return Err(invalid("min_remaining", &"must be at most one hour"));
+    }
     let scopes = &request.required_scopes;
     if scopes.len() > MAX_SCOPES {
         return Err(invalid("required_scopes", &"must have at most 100 entries"));
@@ -159,8 +161,12 @@ mod tests {
     fn the_asked_life_has_a_default_and_a_bound() {
         let asked = need(&GetAccessTokenRequest::default()).unwrap();
         assert_eq!(asked.min_remaining, Duration::from_mins(1));
-        let asked = need(&with_min_remaining(i64::MAX, 0)).unwrap();
+        let asked = need(&with_min_remaining(3600, 0)).unwrap();
         assert_eq!(asked.min_remaining, Duration::from_hours(1));
+        for (seconds, nanos) in [(3600, 1), (i64::MAX, 0)] {
+            let refused = need(&with_min_remaining(seconds, nanos)).unwrap_err();
+            assert_eq!(refused.message(), "min_remaining: must be at most one hour");
+        }
         assert!(need(&with_min_remaining(-1, 0)).is_err());
     }
 

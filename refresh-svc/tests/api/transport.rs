@@ -3,18 +3,22 @@
 use latchkey_demo_provider::Flavour;
 use latchkey_messaging::BrokerConfig;
 use latchkey_messaging::topology::{self, SYNC_SVC_QUEUE};
-use latchkey_proto::token::GetAccessTokenRequest;
 use latchkey_proto::token::token_service_client::TokenServiceClient;
+use latchkey_proto::token::{GetAccessTokenRequest, GetAccessTokenResponse};
 use latchkey_testkit::{PATIENCE, TestBroker, TestCertificates};
-use tonic::Code;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::Channel;
+use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
-use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+use tonic_reflection::pb::{v1, v1alpha};
 
-use crate::support::{Client, Token, World, endpoint, eventually, identity, tls};
+use crate::support::{
+    Client, PolicyFile, Token, World, endpoint, eventually, everything, identity, tls,
+};
 
 // R36
 #[tokio::test]
@@ -97,24 +101,122 @@ async fn health_and_reflection_are_served() {
         .unwrap();
     assert_eq!(health.into_inner().status, 1);
 
-    let request = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
+    let answer = reflected(&channel, MessageRequest::ListServices(String::new())).await;
+    let MessageResponse::ListServicesResponse(list) = answer else {
+        panic!("no list of services: {answer:?}");
     };
-    let mut answers = ServerReflectionClient::new(channel)
-        .server_reflection_info(tokio_stream::once(request))
-        .await
-        .unwrap()
-        .into_inner();
-    let answer = answers.message().await.unwrap().unwrap();
-    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
-        panic!("no list of services");
-    };
-    let names: Vec<&str> = list.service.iter().map(|s| s.name.as_str()).collect();
-    assert!(
-        names.contains(&"latchkey.token.v1.TokenService"),
-        "{names:?}"
+    let mut names: Vec<&str> = list.service.iter().map(|s| s.name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "grpc.health.v1.Health",
+            "grpc.reflection.v1.ServerReflection",
+            "latchkey.token.v1.TokenService",
+        ]
     );
+    let file = |name: &str| MessageRequest::FileByFilename(name.to_owned());
+    for name in [
+        "latchkey/token/v1/token.proto",
+        "google/protobuf/timestamp.proto",
+    ] {
+        let answer = reflected(&channel, file(name)).await;
+        assert!(
+            matches!(answer, MessageResponse::FileDescriptorResponse(_)),
+            "{name}: {answer:?}"
+        );
+    }
+    // What another service serves is not shown.
+    for name in [
+        "latchkey/account/v1/account.proto",
+        "latchkey/events/v1/events.proto",
+    ] {
+        let answer = reflected(&channel, file(name)).await;
+        assert!(
+            !matches!(answer, MessageResponse::FileDescriptorResponse(_)),
+            "{name}"
+        );
+    }
+}
+
+/// The answer of reflection, or the error in its own words.
+async fn reflected(channel: &Channel, asked: MessageRequest) -> MessageResponse {
+    let request = v1::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(asked),
+    };
+    let answers = ServerReflectionClient::new(channel.clone())
+        .server_reflection_info(tokio_stream::once(request))
+        .await;
+    match answers.unwrap().into_inner().message().await {
+        Ok(answer) => answer.unwrap().message_response.unwrap(),
+        Err(status) => MessageResponse::ErrorResponse(v1::ErrorResponse {
+            error_code: status.code().into(),
+            error_message: status.message().to_owned(),
+        }),
+    }
+}
+
+// Tools that are older than reflection v1.
+#[tokio::test]
+async fn reflection_is_served_in_its_older_version_too() {
+    use v1alpha::server_reflection_client::ServerReflectionClient;
+    use v1alpha::server_reflection_request::MessageRequest;
+    use v1alpha::server_reflection_response::MessageResponse;
+
+    let world = World::new().await;
+    let replica = world.replica();
+    let tls = tls(&world.certificates).identity(identity(&world.certificates));
+    let channel = endpoint(replica.grpc, tls).connect().await.unwrap();
+    let name = "latchkey.token.v1.TokenService.WatchAccount".to_owned();
+    let request = v1alpha::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::FileContainingSymbol(name)),
+    };
+    let answers = ServerReflectionClient::new(channel)
+        .server_reflection_info(tokio_stream::once(request))
+        .await;
+    let answer = answers.unwrap().into_inner().message().await;
+    assert!(matches!(
+        answer.unwrap().unwrap().message_response,
+        Some(MessageResponse::FileDescriptorResponse(_))
+    ));
+}
+
+// A caller can tell a method that this version lacks from one that the policy forbids.
+#[tokio::test]
+async fn an_unknown_method_is_unimplemented_whatever_the_policy_says() {
+    let policy = PolicyFile::new(&everything("somebody else"));
+    let world = World::new().await.with_policy(&policy);
+    let replica = world.replica();
+    let tls = tls(&world.certificates).identity(identity(&world.certificates));
+    let channel = endpoint(replica.grpc, tls).connect().await.unwrap();
+    for (path, expected) in [
+        (
+            "/latchkey.token.v1.TokenService/GetAccessToken",
+            Code::PermissionDenied,
+        ),
+        (
+            "/latchkey.token.v1.TokenService/Nothing",
+            Code::Unimplemented,
+        ),
+        (
+            "/latchkey.account.v1.AccountService/GetAccount",
+            Code::Unimplemented,
+        ),
+        ("/nothing", Code::Unimplemented),
+    ] {
+        let mut client = tonic::client::Grpc::new(channel.clone());
+        client.ready().await.unwrap();
+        let answer = client
+            .unary(
+                Request::new(GetAccessTokenRequest::default()),
+                PathAndQuery::from_static(path),
+                tonic_prost::ProstCodec::<_, GetAccessTokenResponse>::default(),
+            )
+            .await;
+        assert_eq!(answer.unwrap_err().code(), expected, "{path}");
+    }
 }
 
 async fn http(address: std::net::SocketAddr, path: &str) -> String {

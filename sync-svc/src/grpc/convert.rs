@@ -4,7 +4,6 @@ use latchkey_domain::JobId;
 use latchkey_proto::account::report_sync_request::{Failed, Report};
 use latchkey_proto::account::{self, ChannelKind, FailureKind, ReportSyncRequest};
 use latchkey_proto::timestamp;
-use time::Duration;
 
 use super::status::RpcError;
 use crate::channel::{Failure, Input, Kind, Stage, SyncStatus};
@@ -105,7 +104,7 @@ pub(super) fn input(kind: Kind, report: Report) -> Result<Input, RpcError> {
             if cursor.len() > CURSOR_MAX_BYTES || cursor.contains('\0') {
                 return Err(RpcError::invalid(
                     "completed.sync_cursor",
-                    "is longer than 4096 bytes or has a NUL character",
+                    "must have at most 4096 bytes and no NUL character",
                 ));
             }
             Ok(Input::Completed(cursor))
@@ -115,22 +114,54 @@ pub(super) fn input(kind: Kind, report: Report) -> Result<Input, RpcError> {
 }
 
 fn failure(failed: &Failed) -> Result<Failure, RpcError> {
-    let detail: String = failed
-        .detail
-        .chars()
-        .filter(|c| *c != '\0')
-        .take(DETAIL_MAX_CHARS)
-        .collect();
+    if failed.detail.chars().count() > DETAIL_MAX_CHARS {
+        return Err(RpcError::invalid(
+            "failed.detail",
+            format!("must have at most {DETAIL_MAX_CHARS} characters"),
+        ));
+    }
+    let detail = failed.detail.replace('\0', "");
     match failed.kind() {
         FailureKind::Unspecified => Err(RpcError::invalid("failed.kind", "is missing")),
         FailureKind::Retryable => {
-            let asked = failed
-                .retry_after
-                .map(|wait| Duration::new(wait.seconds, wait.nanos));
+            let asked = failed.retry_after.map(std::time::Duration::try_from);
+            let asked = asked
+                .transpose()
+                .map_err(|_| RpcError::invalid("failed.retry_after", "must not be negative"))?;
+            // Beyond the range of this type, it is above the longest wait anyway.
+            let asked = asked.map(|wait| wait.try_into().unwrap_or(time::Duration::MAX));
             Ok(Failure::Retryable(asked, detail))
         }
         FailureKind::InsufficientPermissions => Ok(Failure::InsufficientPermissions(detail)),
         FailureKind::CursorExpired => Ok(Failure::CursorExpired(detail)),
         FailureKind::Unknown => Ok(Failure::Unknown(detail)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(detail: &str, seconds: i64, nanos: i32) -> Option<String> {
+        let failed = Failed {
+            kind: FailureKind::Retryable.into(),
+            retry_after: Some(prost_types::Duration { seconds, nanos }),
+            detail: detail.to_owned(),
+        };
+        failure(&failed).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_report_beyond_a_bound_is_refused_and_not_cut() {
+        assert_eq!(refusal(&"é".repeat(500), 60, 0), None);
+        assert_eq!(
+            refusal(&"é".repeat(501), 60, 0).as_deref(),
+            Some("failed.detail: must have at most 500 characters")
+        );
+        assert_eq!(refusal("", i64::MAX, i32::MAX), None);
+        assert_eq!(
+            refusal("", i64::MIN, -1).as_deref(),
+            Some("failed.retry_after: must not be negative")
+        );
     }
 }

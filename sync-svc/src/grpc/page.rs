@@ -21,11 +21,13 @@ impl Page {
         if size < 0 {
             return Err(RpcError::invalid("page_size", "must not be negative"));
         }
-        let size = if size == 0 {
-            DEFAULT_SIZE
-        } else {
-            size.min(MAX_SIZE)
-        };
+        if size > MAX_SIZE {
+            return Err(RpcError::invalid(
+                "page_size",
+                format!("must be at most {MAX_SIZE}"),
+            ));
+        }
+        let size = if size == 0 { DEFAULT_SIZE } else { size };
         let after = if token.is_empty() {
             None
         } else {
@@ -80,7 +82,9 @@ mod tests {
     #[test]
     fn sizes_are_bounded() {
         assert_eq!(Page::read(0, "").unwrap().size, 50);
-        assert_eq!(Page::read(9_999, "").unwrap().size, 500);
+        assert_eq!(Page::read(500, "").unwrap().size, 500);
+        let beyond = Page::read(501, "").unwrap_err().to_string();
+        assert_eq!(beyond, "page_size: must be at most 500");
         assert!(Page::read(-1, "").is_err());
     }
 }

@@ -6,6 +6,10 @@ use latchkey_proto::account::{
 };
 use latchkey_testkit::eventually;
 use tonic::{Code, Status};
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_types::StatusExt as _;
 
 use crate::support::person::{Person, channels, execute};
@@ -381,4 +385,47 @@ async fn a_replica_that_stops_fails_no_call() {
     late.applies(&service, late.sign_in(0)).await;
     client.get_account(request).await.unwrap();
     service.stop_replicas().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_beyond_the_bound_is_refused_with_field_and_bound() {
+    let service = TestService::start().await;
+    let mut client = service.client().await;
+    let mut list = async |page_size| {
+        let request = ListAccountsRequest {
+            workspace_id: uuid::Uuid::new_v4().to_string(),
+            page_size,
+            ..ListAccountsRequest::default()
+        };
+        client.list_accounts(request).await
+    };
+    list(500).await.unwrap();
+    let status = list(501).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert_eq!(status.message(), "page_size: must be at most 500");
+    let bad = status.get_details_bad_request().unwrap();
+    assert_eq!(bad.field_violations[0].field, "page_size");
+    assert_eq!(bad.field_violations[0].description, "must be at most 500");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reflection_shows_this_service_alone() {
+    let service = TestService::start().await;
+    let channel = service.channel_as(&service.certificates.client).await;
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut answers = ServerReflectionClient::new(channel)
+        .server_reflection_info(tokio_stream::once(request))
+        .await
+        .unwrap()
+        .into_inner();
+    let answer = answers.message().await.unwrap().unwrap();
+    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+        panic!("no list of services");
+    };
+    let names = list.service.iter().map(|service| service.name.as_str());
+    let own: Vec<&str> = names.filter(|name| name.starts_with("latchkey")).collect();
+    assert_eq!(own, ["latchkey.account.v1.AccountService"]);
 }

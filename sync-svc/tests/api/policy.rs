@@ -6,12 +6,13 @@ use latchkey_domain::JobId;
 use latchkey_proto::account::account_service_client::AccountServiceClient;
 use latchkey_proto::account::report_sync_request::{Report, StageEntered};
 use latchkey_proto::account::{
-    GetAccountRequest, ListAccountsRequest, ListChannelsRequest, ReportSyncRequest,
-    StartChannelSyncRequest,
+    GetAccountRequest, GetAccountResponse, ListAccountsRequest, ListChannelsRequest,
+    ReportSyncRequest, StartChannelSyncRequest,
 };
 use latchkey_testkit::eventually;
+use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
@@ -289,5 +290,35 @@ async fn answers_and_refusals_leave_audit_records() {
             .execute(&pool)
             .await;
         assert!(refused.is_err(), "{statement}");
+    }
+}
+
+// A caller can tell a method that this version lacks from one that the policy forbids.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_method_is_unimplemented_whatever_the_policy_says() {
+    let policy = PolicyFile::new(&rule(Uuid::new_v4(), "\"*\""));
+    let service = policy.service().await;
+    let stranger = service.certificates.client_named("stranger");
+    let channel = service.channel_as(&stranger).await;
+    for (path, expected) in [
+        (
+            "/latchkey.account.v1.AccountService/GetAccount",
+            Code::PermissionDenied,
+        ),
+        (
+            "/latchkey.account.v1.AccountService/Nothing",
+            Code::Unimplemented,
+        ),
+    ] {
+        let mut client = tonic::client::Grpc::new(channel.clone());
+        client.ready().await.unwrap();
+        let answer = client
+            .unary(
+                Request::new(get(Uuid::new_v4())),
+                PathAndQuery::from_static(path),
+                tonic_prost::ProstCodec::<_, GetAccountResponse>::default(),
+            )
+            .await;
+        assert_eq!(answer.unwrap_err().code(), expected, "{path}");
     }
 }

@@ -1,6 +1,7 @@
 //! Authenticates and authorizes every call of a service, including future methods. A
 //! caller without a name, or whose method no rule allows, is refused before the request
-//! is read.
+//! is read. A method that the service does not have is left to the server, which answers
+//! UNIMPLEMENTED: a caller must be able to tell an older server from a policy.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -87,37 +88,29 @@ impl Authorizer {
         });
     }
 
-    fn authorize<B>(
-        &self,
-        request: &http::Request<B>,
-        method: Result<Method, ()>,
-    ) -> Result<Call, Status> {
+    fn authorize<B>(&self, request: &http::Request<B>, method: Method) -> Result<Call, Status> {
         let peer = request.extensions().get::<Peer>();
         let address = peer.map(|peer| peer.address);
         let policy = self.0.context.policy.current();
-        let method_name = method.map_or("unknown", Method::as_str);
         let caller = self.caller(request, peer).map_err(|problem| {
             // The reason is recorded, but not sent to the caller.
-            self.record_refusal(method_name, address, String::new(), problem);
+            self.record_refusal(method, address, String::new(), problem);
             caller_unknown()
         })?;
         if !policy.is_open() && caller.name().is_empty() {
             let problem = "a certificate without a name".to_owned();
-            self.record_refusal(method_name, address, String::new(), problem);
+            self.record_refusal(method, address, String::new(), problem);
             return Err(caller_unknown());
         }
-        let allowed = method
-            .ok()
-            .filter(|method| policy.allows(caller.names(), &AccessRequest::method(*method)));
-        let Some(method) = allowed else {
+        if !policy.allows(caller.names(), &AccessRequest::method(method)) {
             self.record_refusal(
-                method_name,
+                method,
                 address,
                 caller.name().to_owned(),
                 "method".to_owned(),
             );
             return Err(caller_not_allowed());
-        };
+        }
         Ok(Call::new(
             Arc::clone(&self.0.context),
             policy,
@@ -155,7 +148,7 @@ impl Authorizer {
 
     fn record_refusal(
         &self,
-        method: &'static str,
+        method: Method,
         peer: Option<SocketAddr>,
         caller: String,
         problem: String,
@@ -165,7 +158,11 @@ impl Authorizer {
             peer,
             reason: Some(problem),
             trace_id: current_trace_id(),
-            ..Record::new(self.0.context.clock.now(), method, Outcome::Refused)
+            ..Record::new(
+                self.0.context.clock.now(),
+                method.as_str(),
+                Outcome::Refused,
+            )
         });
     }
 }

@@ -69,16 +69,15 @@ where
     A: Authorize + Clone + Send + Sync + 'static,
 {
     /// A server of `service`, every call to which `authorizer` checks. A call that takes longer
-    /// than `call_timeout` fails; without one, the service has deadlines of its own.
-    /// `descriptors` is the encoded file descriptor set of the contract.
+    /// than `call_timeout` fails; without one, the service has deadlines of its own. Reflection
+    /// shows the service's own part of the contract.
     ///
     /// # Errors
-    /// The descriptors cannot be read.
+    /// The descriptors of the contract cannot be read.
     pub fn new<S>(
         service: S,
         authorizer: A,
         call_timeout: Option<Duration>,
-        descriptors: &[u8],
     ) -> Result<Self, StartError>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
@@ -89,11 +88,15 @@ where
             + 'static,
         S::Future: Send + 'static,
     {
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(descriptors)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()
-            .map_err(StartError::other)?;
+        let descriptors = latchkey_proto::descriptors_of(S::NAME);
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(&descriptors)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let reflection_v1 = reflection().build_v1().map_err(StartError::other)?;
+        // Many tools still ask for this version only.
+        let reflection_v1alpha = reflection().build_v1alpha().map_err(StartError::other)?;
         let (health, health_service) = tonic_health::server::health_reporter();
         let mut server = Server::builder()
             .max_concurrent_streams(CALLS_PER_CONNECTION)
@@ -118,7 +121,8 @@ where
             .layer(AuthorizationLayer(authorizer))
             .add_service(service)
             .add_service(health_service)
-            .add_service(reflection);
+            .add_service(reflection_v1)
+            .add_service(reflection_v1alpha);
         Ok(Self {
             router,
             health,

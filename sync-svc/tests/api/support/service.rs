@@ -217,10 +217,14 @@ impl TestService {
     }
 
     pub async fn client_as(&self, own: &KeyPairFiles) -> AccountServiceClient<GrpcChannel> {
+        AccountServiceClient::new(self.channel_as(own).await)
+    }
+
+    pub async fn channel_as(&self, own: &KeyPairFiles) -> GrpcChannel {
         let read = |path| std::fs::read(path).unwrap();
         let identity = Identity::from_pem(read(&own.certificate), read(&own.key));
         let tls = self.tls().identity(identity);
-        AccountServiceClient::new(self.connect_with(tls).await.unwrap())
+        self.connect_with(tls).await.unwrap()
     }
 
     /// An account as other services see it.
