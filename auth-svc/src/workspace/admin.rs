@@ -117,6 +117,11 @@ impl ResponseError for AdminError {
 
     fn error_response(&self) -> HttpResponse {
         let (status, code) = self.kind();
+        if status.is_server_error() {
+            tracing::error!(error = %self, error.code = code, outcome = "refused", "administrator's request failed");
+        } else if status != StatusCode::UNAUTHORIZED {
+            tracing::warn!(error = %self, error.code = code, outcome = "refused", "administrator's request refused");
+        }
         problem::json(status, code, &self.message())
     }
 }

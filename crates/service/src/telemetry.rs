@@ -1,6 +1,7 @@
 //! Traces and logs (R45): one trace goes from the browser's callback through the broker to the gRPC
 //! call, and each log line carries its id.
 
+mod library_lines;
 mod log_line;
 mod trace_context;
 
@@ -123,8 +124,8 @@ impl Settings {
 fn filter(environment: &Environment) -> Result<EnvFilter, ConfigError> {
     const NAME: &str = "RUST_LOG";
     let text = environment.optional(NAME)?;
-    let text = text.as_deref().unwrap_or("info");
-    EnvFilter::try_new(format!("{text},{ACQUIRE_TIMES_DIRECTIVE}")).map_err(|_| {
+    let directives = library_lines::filtered(text.as_deref().unwrap_or("info"));
+    EnvFilter::try_new(format!("{directives},{ACQUIRE_TIMES_DIRECTIVE}")).map_err(|_| {
         let problem = "must be error, warn, info, debug, trace or off, or a list with levels of \
                        crates such as info,sqlx=warn";
         ConfigError::new(NAME, problem)
