@@ -25,6 +25,7 @@ use crate::account::grpc_clients::GrpcClients;
 use crate::config::{Config, MULTI_WORKSPACE};
 use crate::http::cors::cors;
 use crate::http::default_errors::{describe_empty_errors, not_found};
+use crate::http::extractor_errors::{json_config, path_config};
 use crate::http::headers::security_headers;
 use crate::http::keep_alive::end_keep_alive;
 use crate::http::metrics::{self, count_request};
@@ -294,7 +295,8 @@ fn serve(listener: TcpListener, state: &Arc<State>) -> std::io::Result<Server> {
             .configure(routes::register)
             .default_service(web::to(not_found))
             .app_data(web::PayloadConfig::new(MAX_BODY))
-            .app_data(web::JsonConfig::default().limit(MAX_BODY))
+            .app_data(json_config())
+            .app_data(path_config())
             .app_data(web::FormConfig::default().limit(MAX_BODY))
             .wrap(from_fn(redirect_body))
             .wrap(from_fn(describe_empty_errors))

@@ -12,7 +12,9 @@ use crate::{login, session};
 
 /// Registers every route.
 pub fn register(config: &mut web::ServiceConfig) {
-    add_all(&mut Routes::registering(config));
+    let mut routes = Routes::registering(config);
+    add_all(&mut routes);
+    routes.refuse_other_methods();
 }
 
 fn add_all(routes: &mut Routes<'_>) {

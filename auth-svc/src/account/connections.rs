@@ -84,7 +84,7 @@ pub fn routes(routes: &mut Routes<'_>) {
 }
 
 /// Shows the person's connected accounts.
-#[utoipa::path(get, path = "/auth/account/connections", tag = "pages", operation_id = "page_connections", responses(
+#[utoipa::path(get, path = "/auth/account/connections", tag = "pages", operation_id = "page_connections", security(("session" = [])), responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
     (status = 303, description = "To the sign-in page if nobody is signed in"),
     (status = 503, description = "The database or a service is not available", body = Problem)))]
@@ -138,7 +138,7 @@ async fn connections(state: web::Data<State>, request: HttpRequest) -> HttpRespo
 }
 
 /// Asks the person to confirm before an account is disconnected.
-#[utoipa::path(get, path = "/auth/account/connections/{account}/disconnect", tag = "pages", operation_id = "page_disconnect", params(("account" = String, Path, description = "Connected account (UUID)")), responses(
+#[utoipa::path(get, path = "/auth/account/connections/{account}/disconnect", tag = "pages", operation_id = "page_disconnect", security(("session" = [])), params(("account" = String, Path, description = "Connected account (UUID)")), responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
     (status = 303, description = "To the sign-in page if nobody is signed in"),
     (status = 404, description = "The person has no such account", body = Problem),
@@ -171,7 +171,7 @@ async fn confirm(
 }
 
 /// Disconnects an account (R37).
-#[utoipa::path(post, path = "/auth/account/connections/{account}/disconnect", tag = "pages", operation_id = "disconnect", params(("account" = String, Path, description = "Connected account (UUID)")), responses(
+#[utoipa::path(post, path = "/auth/account/connections/{account}/disconnect", tag = "pages", operation_id = "disconnect", security(("session" = [])), params(("account" = String, Path, description = "Connected account (UUID)")), responses(
     (status = 303, description = "Disconnected, to the list"),
     (status = 403, description = "Another web site made the request", body = Problem),
     (status = 404, description = "The person has no such account", body = Problem),
@@ -193,7 +193,7 @@ async fn disconnect(
 }
 
 /// Starts the channels that wait for the person (R24), and restarts failed ones (R28).
-#[utoipa::path(post, path = "/auth/account/connections/{account}/start", tag = "pages", operation_id = "start_sync", params(("account" = String, Path, description = "Connected account (UUID)")), responses(
+#[utoipa::path(post, path = "/auth/account/connections/{account}/start", tag = "pages", operation_id = "start_sync", security(("session" = [])), params(("account" = String, Path, description = "Connected account (UUID)")), responses(
     (status = 303, description = "Started, to the list"),
     (status = 403, description = "Another web site made the request", body = Problem),
     (status = 404, description = "The person has no such account", body = Problem),

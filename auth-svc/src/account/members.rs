@@ -91,7 +91,7 @@ pub fn routes(routes: &mut Routes<'_>) {
 }
 
 /// Shows the members of the workspace.
-#[utoipa::path(get, path = "/auth/account/members", tag = "pages", operation_id = "page_members", responses(
+#[utoipa::path(get, path = "/auth/account/members", tag = "pages", operation_id = "page_members", security(("session" = [])), responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
     (status = 303, description = "To the sign-in page if nobody is signed in"),
     (status = 403, description = "Not an administrator", body = Problem),
@@ -129,7 +129,7 @@ async fn members(state: web::Data<State>, request: HttpRequest) -> HttpResponse 
 }
 
 /// Asks the administrator to confirm before a member is removed.
-#[utoipa::path(get, path = "/auth/account/members/{user}/remove", tag = "pages", operation_id = "page_remove_member", params(("user" = String, Path, description = "The person (UUID)")), responses(
+#[utoipa::path(get, path = "/auth/account/members/{user}/remove", tag = "pages", operation_id = "page_remove_member", security(("session" = [])), params(("user" = String, Path, description = "The person (UUID)")), responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
     (status = 303, description = "To the sign-in page if nobody is signed in"),
     (status = 403, description = "Not an administrator", body = Problem),
@@ -167,7 +167,7 @@ async fn confirm(
 }
 
 /// Removes a member.
-#[utoipa::path(post, path = "/auth/account/members/{user}/remove", tag = "pages", operation_id = "remove_member_by_form", params(("user" = String, Path, description = "The person (UUID)")),
+#[utoipa::path(post, path = "/auth/account/members/{user}/remove", tag = "pages", operation_id = "remove_member_by_form", security(("session" = [])), params(("user" = String, Path, description = "The person (UUID)")),
     request_body(content = String, content_type = "application/x-www-form-urlencoded",
         description = "`connections`: `disconnect` or `keep`"), responses(
     (status = 303, description = "Removed, to the list"),

@@ -30,7 +30,7 @@ pub fn routes(routes: &mut Routes<'_>) {
 }
 
 /// Shows who is signed in.
-#[utoipa::path(get, path = "/auth/account", tag = "pages", operation_id = "page_account", responses(
+#[utoipa::path(get, path = "/auth/account", tag = "pages", operation_id = "page_account", security(("session" = [])), responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
     (status = 303, description = "To the sign-in page if nobody is signed in")))]
 async fn overview(state: web::Data<State>, request: HttpRequest) -> HttpResponse {

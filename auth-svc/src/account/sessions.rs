@@ -60,7 +60,7 @@ pub fn routes(routes: &mut Routes<'_>) {
 }
 
 /// Shows the person's own sessions.
-#[utoipa::path(get, path = "/auth/account/sessions", tag = "pages", operation_id = "page_sessions", responses(
+#[utoipa::path(get, path = "/auth/account/sessions", tag = "pages", operation_id = "page_sessions", security(("session" = [])), responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
     (status = 303, description = "To the sign-in page if nobody is signed in"),
     (status = 503, description = "The database or a service is not available", body = Problem)))]
@@ -95,7 +95,7 @@ async fn sessions(state: web::Data<State>, request: HttpRequest) -> HttpResponse
 }
 
 /// Ends one of the person's sessions.
-#[utoipa::path(post, path = "/auth/account/sessions/{session}/end", tag = "pages", operation_id = "end_session_by_form", params(("session" = String, Path, description = "Session (UUID)")), responses(
+#[utoipa::path(post, path = "/auth/account/sessions/{session}/end", tag = "pages", operation_id = "end_session_by_form", security(("session" = [])), params(("session" = String, Path, description = "Session (UUID)")), responses(
     (status = 303, description = "Ended, to the list"),
     (status = 403, description = "Another web site made the request", body = Problem),
     (status = 503, description = "The database or a service is not available", body = Problem)))]

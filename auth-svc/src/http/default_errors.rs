@@ -2,11 +2,12 @@
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, HttpResponse};
 
-use crate::http::problem::{NextStep, ProblemDetails};
+use crate::http::problem::{NextStep, ProblemDetails, is_json_api};
 use crate::login::next_steps::problem;
 
 /// Middleware that adds a page to error responses without a body.
@@ -88,14 +89,39 @@ pub fn explanation(status: StatusCode) -> ProblemDetails {
     }
 }
 
-/// Answers 404 to unknown paths. A provider with a wrong redirect URI sends people here, so
-/// the page says how to correct it.
+/// Answers 405 to a method that the path does not have (RFC 9110 section 15.5.6). `allow` lists
+/// those that it has.
+pub fn method_not_allowed(request: &HttpRequest, allow: &str) -> HttpResponse {
+    tracing::warn!(
+        method = request.method().as_str(),
+        path = request.path(),
+        outcome = "refused",
+        error.code = "method_not_allowed",
+        "no such method"
+    );
+    let explanation = explanation(StatusCode::METHOD_NOT_ALLOWED);
+    let mut response = problem(request, &explanation, None);
+    if let Ok(allow) = HeaderValue::from_str(allow) {
+        response.headers_mut().insert(ALLOW, allow);
+    }
+    response
+}
+
+/// Answers 404 to unknown paths.
 pub async fn not_found(request: HttpRequest) -> HttpResponse {
+    no_such_address(&request)
+}
+
+/// Builds the response 404. A provider with a wrong redirect URI sends people here, so the page
+/// says how to correct it.
+pub fn no_such_address(request: &HttpRequest) -> HttpResponse {
     let explanation = ProblemDetails {
         status: StatusCode::NOT_FOUND,
         code: "not_found",
         title: "This page does not exist",
-        text: if request.path().starts_with("/auth/") {
+        text: if is_json_api(request.path()) {
+            "/openapi.json describes the addresses of this service.".to_owned()
+        } else if request.path().starts_with("/auth/") {
             "If a provider sent you here, its registered redirect URI is wrong. Your \
              administrator can print the right ones with: latchkey redirect-uris."
                 .to_owned()
@@ -110,5 +136,5 @@ pub async fn not_found(request: HttpRequest) -> HttpResponse {
         error.code = "not_found",
         "no such address"
     );
-    problem(&request, &explanation, None)
+    problem(request, &explanation, None)
 }

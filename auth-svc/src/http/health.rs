@@ -3,6 +3,7 @@
 
 use actix_web::HttpResponse;
 use latchkey_service::health;
+use utoipa::ToSchema;
 
 use crate::http::router::Routes;
 
@@ -12,11 +13,19 @@ pub fn routes(routes: &mut Routes<'_>) {
 }
 
 /// The process is alive.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "described, not constructed")]
+struct Alive {
+    /// Always `alive`.
+    status: String,
+}
+
+/// The process is alive.
 ///
 /// The response is constant and does not depend on the database, the broker or the
 /// providers.
 #[utoipa::path(get, path = "/healthz", tag = "health",
-    responses((status = 200, description = "Alive", body = serde_json::Value)))]
+    responses((status = 200, description = "Alive", body = Alive)))]
 async fn alive() -> HttpResponse {
     health::alive().await
 }

@@ -104,8 +104,26 @@ struct ProblemPage<'a> {
     trace_id: Option<&'a str>,
 }
 
+/// Returns `true` for an address of the JSON API, which has no pages: its errors are JSON whatever
+/// the client accepts.
+pub fn is_json_api(path: &str) -> bool {
+    matches!(
+        path,
+        "/auth/me"
+            | "/auth/token"
+            | "/auth/sessions"
+            | "/openapi.json"
+            | "/.well-known/jwks.json"
+            | "/healthz"
+    ) || path.starts_with("/auth/sessions/")
+        || path.starts_with("/auth/workspace/")
+}
+
 /// Returns `true` if the client asks for JSON and not for a page.
 pub fn wants_json(request: &HttpRequest) -> bool {
+    if is_json_api(request.path()) {
+        return true;
+    }
     request
         .headers()
         .get(ACCEPT)

@@ -1,28 +1,31 @@
 //! Registers a route and describes it in OpenAPI with the same call.
 //!
 //! A handler has the attribute `#[utoipa::path(…)]`, from which [`Routes::add`] takes the
-//! path and the methods. Every GET gets HEAD too. A test fails if a route is registered
-//! anywhere else.
+//! path and the methods. Every GET gets HEAD too, and every other method 405. A test fails if
+//! a route is registered anywhere else.
 
+use std::future::ready;
 use std::time::Duration;
 
 use actix_web::http::Method;
 use actix_web::middleware::from_fn;
-use actix_web::{FromRequest, Handler, Responder, web};
+use actix_web::{FromRequest, Handler, HttpRequest, Responder, web};
+use utoipa::Path;
 use utoipa::openapi::path::{HttpMethod, Operation};
-use utoipa::openapi::schema::Schema;
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Paths, RefOr};
-use utoipa::{Path, ToSchema as _};
+use utoipa::openapi::{OpenApi, Paths};
 
-use crate::http::problem::Problem;
+use crate::http::default_errors::method_not_allowed;
+use crate::http::openapi::{self, Schemas};
 use crate::http::request_limits::{DEFAULT_DEADLINE, LONG_DEADLINE, with_deadline};
 use crate::http::route_pattern::without_rules;
 
 /// The routes that are registered with actix-web, or only described.
 pub struct Routes<'a> {
     config: Option<&'a mut web::ServiceConfig>,
+    /// The methods of each pattern.
+    methods: Vec<(String, Vec<Method>)>,
     paths: Paths,
-    schemas: Vec<(String, RefOr<Schema>)>,
+    schemas: Schemas,
 }
 
 impl std::fmt::Debug for Routes<'_> {
@@ -36,6 +39,7 @@ impl<'a> Routes<'a> {
     pub fn registering(config: &'a mut web::ServiceConfig) -> Self {
         Self {
             config: Some(config),
+            methods: Vec::new(),
             paths: Paths::new(),
             schemas: Vec::new(),
         }
@@ -45,34 +49,27 @@ impl<'a> Routes<'a> {
     pub fn describing() -> Self {
         Self {
             config: None,
+            methods: Vec::new(),
             paths: Paths::new(),
-            schemas: vec![(
-                Problem::name().into_owned(),
-                <Problem as utoipa::PartialSchema>::schema(),
-            )],
+            schemas: openapi::common_schemas(),
+        }
+    }
+
+    /// Registers the answer to every other method of the added routes: 405 with `Allow`. Without
+    /// it the framework answers 404.
+    pub fn refuse_other_methods(self) {
+        let Some(config) = self.config else { return };
+        for (pattern, methods) in self.methods {
+            let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+            let allow = names.join(", ");
+            let refuse = move |request: HttpRequest| ready(method_not_allowed(&request, &allow));
+            config.service(web::resource(pattern).to(refuse));
         }
     }
 
     /// Returns the description of the added routes (OpenAPI 3.1).
     pub fn into_openapi(self) -> OpenApi {
-        let info = InfoBuilder::new()
-            .title("Latchkey auth-svc")
-            .description(Some(
-                "Sign-in, sessions and the connection of accounts. Errors are pages for browsers, \
-                 and `Problem` for clients that send `Accept: application/json`. Every route \
-                 answers 429 with `Retry-After` to an address that makes too many requests.",
-            ))
-            .version(env!("CARGO_PKG_VERSION"))
-            .build();
-        OpenApiBuilder::new()
-            .info(info)
-            .paths(self.paths)
-            .components(Some(
-                ComponentsBuilder::new()
-                    .schemas_from_iter(self.schemas)
-                    .build(),
-            ))
-            .build()
+        openapi::document(self.paths, self.schemas)
     }
 
     /// Adds a handler at the path of its description.
@@ -136,10 +133,11 @@ impl<'a> Routes<'a> {
         let methods = P::methods();
         // A server that supports GET must support HEAD (RFC 9110 section 9.1).
         let heads = methods.contains(&HttpMethod::Get) && !methods.contains(&HttpMethod::Head);
+        let head = heads.then_some(&HttpMethod::Head);
+        let served: Vec<Method> = methods.iter().chain(head).map(method_of).collect();
         if let Some(config) = &mut self.config {
-            let head = heads.then_some(&HttpMethod::Head);
-            for method in methods.iter().chain(head) {
-                let route = web::method(method_of(method)).to(handler.clone());
+            for method in &served {
+                let route = web::method(method.clone()).to(handler.clone());
                 config.route(
                     pattern,
                     route.wrap(from_fn(move |request, next| {
@@ -148,14 +146,17 @@ impl<'a> Routes<'a> {
                 );
             }
         }
-        let operation: Operation = P::operation();
+        match self.methods.iter_mut().find(|(known, _)| known == pattern) {
+            Some((_, known)) => known.extend(served),
+            None => self.methods.push((pattern.to_owned(), served)),
+        }
+        let mut operation: Operation = P::operation();
+        openapi::complete(&mut operation, pattern);
         let path = without_rules(pattern);
         if heads {
-            let mut head = operation.clone();
-            // Operation ids must be unique.
-            head.operation_id = head.operation_id.map(|id| format!("{id}_head"));
-            let method = vec![HttpMethod::Head];
-            self.paths.add_path_operation(&path, method, head);
+            let head = openapi::head_of(&operation);
+            self.paths
+                .add_path_operation(&path, vec![HttpMethod::Head], head);
         }
         self.paths.add_path_operation(path, methods, operation);
         P::schemas(&mut self.schemas);

@@ -5,7 +5,7 @@ use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::http::assets::{ICON, STYLESHEET};
-use crate::http::problem::{NextStep, ProblemDetails};
+use crate::http::problem::{NextStep, Problem, ProblemDetails};
 use crate::http::router::Routes;
 use crate::login::next_steps::problem;
 
@@ -17,7 +17,8 @@ pub fn routes(routes: &mut Routes<'_>) {
 
 /// Returns a file of the pages.
 #[utoipa::path(get, path = "/auth/assets/{name}", tag = "pages", operation_id = "asset", params(("name" = String, Path, description = "Name with the hash of its content")), responses(
-    (status = 200, description = "A file that never changes", content_type = "text/css", body = String)))]
+    (status = 200, description = "A file that never changes", content((String = "text/css"), (String = "image/svg+xml"))),
+    (status = 404, description = "The file belongs to another version", body = Problem)))]
 async fn asset(request: HttpRequest, _name: web::Path<String>) -> HttpResponse {
     let found = [&*STYLESHEET, &*ICON]
         .into_iter()

@@ -49,7 +49,7 @@ pub fn routes(routes: &mut Routes<'_>) {
 }
 
 /// Starts a sign-in from a provider's portal.
-#[utoipa::path(get, path = "/auth/initiate-login", tag = "sign-in", params(InitiateParameters), responses(
+#[utoipa::path(get, path = "/auth/initiate-login", tag = "sign-in", security((), ("session" = [])), params(InitiateParameters), responses(
     (status = 302, description = "To the provider; to the app if the person is signed in already"),
     (status = 400, description = "A parameter is missing or invalid", body = Problem),
     (status = 404, description = "No provider with this issuer is configured", body = Problem),
@@ -59,7 +59,7 @@ async fn initiate(state: web::Data<State>, request: HttpRequest) -> HttpResponse
 }
 
 /// The same with a form.
-#[utoipa::path(post, path = "/auth/initiate-login", tag = "sign-in", request_body(content = String, content_type = "application/x-www-form-urlencoded"), responses(
+#[utoipa::path(post, path = "/auth/initiate-login", tag = "sign-in", security((), ("session" = [])), request_body(content = String, content_type = "application/x-www-form-urlencoded"), responses(
     (status = 303, description = "To the provider; to the app if the person is signed in already"),
     (status = 400, description = "A parameter is missing or invalid", body = Problem),
     (status = 404, description = "No provider with this issuer is configured", body = Problem),

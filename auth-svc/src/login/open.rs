@@ -20,7 +20,7 @@ use crate::state::State;
 ///
 /// The parameters are those of a sign-in's start. Those that concern the provider are
 /// passed on to the sign-in page.
-#[utoipa::path(get, path = "/auth/open", tag = "session", params(StartParameters), responses(
+#[utoipa::path(get, path = "/auth/open", tag = "session", security((), ("session" = [])), params(StartParameters), responses(
     (status = 302, description = "Into the application"),
     (status = 303, description = "To the sign-in page if nobody is signed in"),
     (status = 400, description = "A parameter is invalid", body = Problem),

@@ -27,7 +27,7 @@ pub fn routes(routes: &mut Routes<'_>) {
 }
 
 /// Shows what will be connected or joined.
-#[utoipa::path(get, path = "/auth/review/{provider}", tag = "pages", operation_id = "page_review", params(("provider" = String, Path, description = "Its name"), StartParameters), responses(
+#[utoipa::path(get, path = "/auth/review/{provider}", tag = "pages", operation_id = "page_review", security((), ("session" = [])), params(("provider" = String, Path, description = "Its name"), StartParameters), responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
     (status = 303, description = "To the sign-in page, because connecting needs a session"),
     (status = 400, description = "A parameter is invalid", body = Problem),
@@ -58,7 +58,7 @@ async fn review(
 ///
 /// Accepts only the page's own form. If something that the page showed has changed, the
 /// page is shown again.
-#[utoipa::path(post, path = "/auth/review/{provider}/continue", tag = "pages", operation_id = "page_leave", request_body(content = String, content_type = "application/x-www-form-urlencoded"), params(("provider" = String, Path, description = "Its name")), responses(
+#[utoipa::path(post, path = "/auth/review/{provider}/continue", tag = "pages", operation_id = "page_leave", security((), ("session" = [])), request_body(content = String, content_type = "application/x-www-form-urlencoded"), params(("provider" = String, Path, description = "Its name")), responses(
     (status = 200, description = "The page that goes on to the provider", content_type = "text/html", body = String),
     (status = 303, description = "To the sign-in page, because connecting needs a session"),
     (status = 400, description = "A parameter is invalid", body = Problem),

@@ -49,7 +49,7 @@ pub fn routes(routes: &mut Routes<'_>) {
 macro_rules! starts {
     ($name:ident, $path:literal, $purpose:expr, $summary:literal) => {
         #[doc = $summary]
-        #[utoipa::path(get, path = $path, tag = "sign-in", params(("provider" = String, Path, description = "Name of the provider"), StartParameters), responses(
+        #[utoipa::path(get, path = $path, tag = "sign-in", security((), ("session" = [])), params(("provider" = String, Path, description = "Name of the provider"), StartParameters), responses(
             (status = 302, description = "To the provider; to the app if the person is signed in already; to the review page if an account is connected or the query has an invitation, a visibility or `reconnect`"),
             (status = 400, description = "A parameter is invalid", body = Problem),
             (status = 404, description = "The provider is not configured", body = Problem),
@@ -67,7 +67,7 @@ macro_rules! starts {
 macro_rules! ends {
     ($name:ident, $form:ident, $path:literal, $purpose:expr, $summary:literal) => {
         #[doc = $summary]
-        #[utoipa::path(get, path = $path, tag = "sign-in", params(("provider" = String, Path, description = "Name of the provider"), CallbackParameters), responses(
+        #[utoipa::path(get, path = $path, tag = "sign-in", security((), ("session" = [])), params(("provider" = String, Path, description = "Name of the provider"), CallbackParameters), responses(
             (status = 302, description = "Into the app"),
             (status = 400, description = "The flow is unknown, finished or belongs to another callback, or the response does not prove who the person is", body = Problem),
             (status = 401, description = "The person has to act at the provider", body = Problem),

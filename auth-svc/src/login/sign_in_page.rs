@@ -55,14 +55,14 @@ pub fn routes(routes: &mut Routes<'_>) {
 /// Shows how to sign in, or who is signed in.
 ///
 /// A person who is signed in is redirected to the return location, if the request has one.
-#[utoipa::path(get, path = "/", tag = "pages", operation_id = "page_home", params(StartParameters),
+#[utoipa::path(get, path = "/", tag = "pages", operation_id = "page_home", security((), ("session" = [])), params(StartParameters),
     responses((status = 200, description = "The page", content_type = "text/html", body = String)))]
 async fn home(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     home_or_sign_in(&state, &request).await
 }
 
 /// Shows the same as `/`, for deployments whose `/` belongs to the application.
-#[utoipa::path(get, path = "/auth/sign-in", tag = "pages", operation_id = "page_sign_in", params(StartParameters), responses(
+#[utoipa::path(get, path = "/auth/sign-in", tag = "pages", operation_id = "page_sign_in", security((), ("session" = [])), params(StartParameters), responses(
     (status = 302, description = "To the return location, if somebody is signed in"),
     (status = 200, description = "The page", content_type = "text/html", body = String)))]
 async fn sign_in(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
@@ -71,7 +71,7 @@ async fn sign_in(state: web::Data<State>, request: HttpRequest) -> HttpResponse 
 
 /// Starts a sign-in from a button of the sign-in page. The page named the workspace and
 /// what is connected, so a person who joins this way is connected at once.
-#[utoipa::path(post, path = "/auth/sign-in/{provider}", tag = "pages", operation_id = "page_sign_in_leave", request_body(content = String, content_type = "application/x-www-form-urlencoded"), params(("provider" = String, Path, description = "Its name")), responses(
+#[utoipa::path(post, path = "/auth/sign-in/{provider}", tag = "pages", operation_id = "page_sign_in_leave", security((), ("session" = [])), request_body(content = String, content_type = "application/x-www-form-urlencoded"), params(("provider" = String, Path, description = "Its name")), responses(
     (status = 200, description = "The page that goes on to the provider", content_type = "text/html", body = String),
     (status = 400, description = "A parameter is invalid", body = Problem),
     (status = 403, description = "The request does not come from the page's own form", body = Problem),

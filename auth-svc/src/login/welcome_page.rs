@@ -26,7 +26,7 @@ pub fn routes(routes: &mut Routes<'_>) {
 }
 
 /// Shows the new membership, what can be connected, and how to continue.
-#[utoipa::path(get, path = "/auth/welcome/{provider}", tag = "pages", operation_id = "page_welcome", params(("provider" = String, Path, description = "The one that was signed in with")), responses(
+#[utoipa::path(get, path = "/auth/welcome/{provider}", tag = "pages", operation_id = "page_welcome", security(("session" = [])), params(("provider" = String, Path, description = "The one that was signed in with")), responses(
     (status = 200, description = "The page", content_type = "text/html", body = String),
     (status = 303, description = "To the sign-in page if nobody is signed in"),
     (status = 400, description = "A parameter is invalid", body = Problem),
@@ -54,7 +54,7 @@ async fn welcome(
 }
 
 /// Opens the application and hands the session of this browser over to it.
-#[utoipa::path(post, path = "/auth/hand-over", tag = "pages", operation_id = "page_hand_over", request_body(content = String, content_type = "application/x-www-form-urlencoded"), responses(
+#[utoipa::path(post, path = "/auth/hand-over", tag = "pages", operation_id = "page_hand_over", security(("session" = [])), request_body(content = String, content_type = "application/x-www-form-urlencoded"), responses(
     (status = 200, description = "The page that goes on to the application", content_type = "text/html", body = String),
     (status = 303, description = "To the sign-in page if nobody is signed in"),
     (status = 400, description = "A parameter is invalid", body = Problem),

@@ -7,6 +7,7 @@ use jsonwebtoken::{Header, Validation, decode, decode_header, encode};
 use latchkey_domain::{SessionId, UserId, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::session::config::SessionConfig;
@@ -41,7 +42,7 @@ pub struct Claims {
 }
 
 /// A token for a front end and its expiry. `Debug` does not print the token.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, ToSchema)]
 pub struct Token {
     /// The token.
     pub token: String,

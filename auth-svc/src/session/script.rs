@@ -17,7 +17,7 @@ static TAG: LazyLock<String> =
 /// Returns the script for front ends. It is the same for everyone.
 ///
 /// Any page may load it, also with `integrity`. Browsers cache it for one hour.
-#[utoipa::path(get, path = "/auth/session.js", tag = "session", responses(
+#[utoipa::path(get, path = "/auth/session.js", tag = "session", operation_id = "session_script", responses(
     (status = 200, description = "JavaScript", content_type = "text/javascript", body = String),
     (status = 304, description = "Not modified")))]
 pub async fn script(request: HttpRequest) -> HttpResponse {

@@ -5,7 +5,9 @@
 use actix_web::http::header::{LOCATION, SET_COOKIE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use latchkey_domain::SessionId;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::http::cors::trusted_origin;
 use crate::http::problem::{Problem, ProblemDetails, database_unavailable, wants_json};
@@ -18,19 +20,53 @@ use crate::state::State;
 use crate::store;
 use crate::store::session::list::{self, End};
 
+/// The sessions of a person.
+#[derive(Serialize, ToSchema)]
+struct Sessions {
+    /// The most recently used first.
+    sessions: Vec<ListedSession>,
+}
+
+/// A session of the caller.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Session)]
+struct ListedSession {
+    /// The session.
+    id: Uuid,
+    /// Name of its workspace.
+    workspace_name: String,
+    /// When the person signed in.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: String,
+    /// When the session was used last, to the minute.
+    #[schema(value_type = String, format = DateTime)]
+    last_seen_at: String,
+    /// When the session ends.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: String,
+    /// Browser and system, such as "Firefox on Linux"; null if unknown.
+    user_agent: Option<String>,
+    /// Whether it is the session that asks.
+    current: bool,
+}
+
 /// Lists the caller's own sessions, the most recently used first. With a bearer token or
 /// from another origin, only those of the caller's workspace.
-#[utoipa::path(get, path = "/auth/sessions", tag = "session", responses(
-    (status = 200, description = "Sessions", body = serde_json::Value),
+#[utoipa::path(get, path = "/auth/sessions", tag = "session", operation_id = "list_sessions", security(("session" = []), ("bearer" = [])), responses(
+    (status = 200, description = "Sessions", body = Sessions),
     (status = 401, description = "Nobody is signed in", body = Problem)))]
 pub async fn list(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
-    match sessions_json(&state, &request).await {
-        Ok(sessions) => HttpResponse::Ok().json(json!({ "sessions": sessions })),
+    match sessions_of_caller(&state, &request).await {
+        Ok(sessions) => HttpResponse::Ok().json(Sessions { sessions }),
         Err(refusal) => refusal.respond(),
     }
 }
 
-async fn sessions_json(state: &State, request: &HttpRequest) -> Result<Vec<Value>, SessionError> {
+async fn sessions_of_caller(
+    state: &State,
+    request: &HttpRequest,
+) -> Result<Vec<ListedSession>, SessionError> {
     let current = lookup::caller(state, request)
         .await?
         .ok_or(SessionError::NotSignedIn)?;
@@ -38,23 +74,21 @@ async fn sessions_json(state: &State, request: &HttpRequest) -> Result<Vec<Value
     let sessions = list::of(&state.pool, current.user, reach).await?;
     Ok(sessions
         .into_iter()
-        .map(|listed| {
-            json!({
-                "id": listed.id,
-                "workspaceName": listed.workspace_name,
-                "createdAt": format_iso(listed.created_at),
-                "lastSeenAt": format_iso(listed.last_seen_at),
-                "expiresAt": format_iso(listed.expires_at),
-                "userAgent": listed.user_agent,
-                "current": SessionId::from(listed.id) == current.id,
-            })
+        .map(|listed| ListedSession {
+            id: listed.id,
+            workspace_name: listed.workspace_name,
+            created_at: format_iso(listed.created_at),
+            last_seen_at: format_iso(listed.last_seen_at),
+            expires_at: format_iso(listed.expires_at),
+            user_agent: listed.user_agent,
+            current: SessionId::from(listed.id) == current.id,
         })
         .collect())
 }
 
 /// Ends one of the sessions that `GET /auth/sessions` lists for the same caller.
-#[utoipa::path(delete, path = "/auth/sessions/{id}", tag = "session",
-    params(("id" = String, Path, description = "Id of the session")), responses(
+#[utoipa::path(delete, path = "/auth/sessions/{id}", tag = "session", operation_id = "end_session", security(("session" = []), ("bearer" = [])),
+    params(("id" = Uuid, Path, description = "Id of the session")), responses(
     (status = 204, description = "Ended"),
     (status = 401, description = "Nobody is signed in", body = Problem),
     (status = 403, description = "Another web site made the request", body = Problem),
@@ -98,7 +132,7 @@ async fn end_session(state: &State, request: &HttpRequest, id: &str) -> Result<b
 }
 
 /// Ends the current session.
-#[utoipa::path(post, path = "/auth/sign-out", tag = "session", responses(
+#[utoipa::path(post, path = "/auth/sign-out", tag = "session", security((), ("session" = []), ("bearer" = [])), responses(
     (status = 204, description = "Signed out, if the client asks for JSON"),
     (status = 303, description = "Signed out, to the start page"),
     (status = 403, description = "Another web site made the request", body = Problem)))]
@@ -108,7 +142,7 @@ pub async fn sign_out(state: web::Data<State>, request: HttpRequest) -> HttpResp
 
 /// Ends all sessions of the person: in every workspace if a page of this service asks;
 /// with a bearer token or from another origin, in the caller's workspace.
-#[utoipa::path(post, path = "/auth/sign-out-everywhere", tag = "session", responses(
+#[utoipa::path(post, path = "/auth/sign-out-everywhere", tag = "session", security((), ("session" = []), ("bearer" = [])), responses(
     (status = 204, description = "Signed out, if the client asks for JSON"),
     (status = 303, description = "Signed out, to the start page"),
     (status = 403, description = "Another web site made the request", body = Problem)))]

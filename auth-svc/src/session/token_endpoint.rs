@@ -5,8 +5,9 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, SET_COOKIE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use latchkey_config::WebOrigin;
-use latchkey_domain::{SessionId, UserId, WorkspaceId};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::http::cors::trusted_origin;
 use crate::http::problem::Problem;
@@ -26,7 +27,7 @@ use crate::store::session::refresh::{self, Holder, RefreshError};
 const MAX_VERIFIER: usize = 128;
 
 /// The body of a request.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct TokenRequest {
     #[serde(flatten)]
@@ -38,35 +39,46 @@ struct TokenRequest {
 }
 
 /// The credential that a front end presents to get a token.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(tag = "grantType", rename_all = "snake_case")]
 enum Grant {
     /// The cookies of this browser.
     Cookie,
     /// A hand-over code from the fragment, with its PKCE verifier.
     Code {
+        /// The code.
         code: String,
+        /// The verifier of the challenge with which the sign-in was started (RFC 7636).
         verifier: Option<String>,
     },
     /// A refresh token that a script holds.
     #[serde(rename_all = "camelCase")]
-    RefreshToken { refresh_token: String },
+    RefreshToken {
+        /// The token.
+        refresh_token: String,
+    },
 }
 
 /// The body of a successful response.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct TokenResponse {
+    /// Always `Bearer`.
     token_type: &'static str,
+    /// The access token, a JWT.
     access_token: Token,
     /// Lifetime of the access token in seconds (RFC 6749 section 5.1), because the clock
     /// of the browser may be wrong.
     expires_in: i64,
+    /// The next refresh token, if a script holds one.
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_token: Option<Token>,
-    user_id: UserId,
-    workspace_id: WorkspaceId,
-    session_id: SessionId,
+    /// The person.
+    user_id: Uuid,
+    /// The workspace of the session.
+    workspace_id: Uuid,
+    /// The session.
+    session_id: Uuid,
 }
 
 /// How the next refresh token is delivered.
@@ -81,10 +93,10 @@ enum NextToken {
 /// The body is `{"grantType":"cookie"}`, `{"grantType":"code","code","verifier"}`
 /// or `{"grantType":"refresh_token","refreshToken"}`. With `"ifSignedIn":true` the
 /// response is 204 instead of 401 if nobody is signed in.
-#[utoipa::path(post, path = "/auth/token", tag = "session",
-    request_body(content = serde_json::Value, content_type = "application/json"),
+#[utoipa::path(post, path = "/auth/token", tag = "session", security((), ("session" = [])),
+    request_body(content = TokenRequest, content_type = "application/json"),
     responses(
-        (status = 200, description = "An access token, and the next refresh token if the front end holds one", body = serde_json::Value),
+        (status = 200, description = "An access token, and the next refresh token if the front end holds one", body = TokenResponse),
         (status = 204, description = "Nobody is signed in, and the body says `ifSignedIn`"),
         (status = 400, description = "The body has no supported form", body = Problem),
         (status = 401, description = "Nobody is signed in, or the code or refresh token is invalid", body = Problem),
@@ -277,8 +289,8 @@ fn respond(
         expires_in: (access_token.expires_at - now).whole_seconds(),
         access_token,
         refresh_token,
-        user_id: session.user,
-        workspace_id: session.workspace,
-        session_id: session.id,
+        user_id: session.user.as_uuid(),
+        workspace_id: session.workspace.as_uuid(),
+        session_id: session.id.as_uuid(),
     }))
 }

@@ -1,8 +1,7 @@
 //! The administrators' API for the workspace's own host.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::problem::Problem;
@@ -13,7 +12,7 @@ use crate::store::audit::{Action, Change, Channel};
 use crate::store::workspace::custom_host;
 use crate::store::workspace::domain::{self, Purpose};
 use crate::workspace::admin::{AdminError, admin};
-use crate::workspace::domain_verification::{self, VerificationError, claim_json};
+use crate::workspace::domain_verification::{self, PendingDomain, VerificationError};
 
 /// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
@@ -30,26 +29,42 @@ struct NewHost {
     host: String,
 }
 
+/// The workspace's own host.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct OwnHost {
+    /// The host.
+    custom_domain: String,
+}
+
+/// The workspace's own host, and hosts that wait for their verification.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Hosts {
+    /// The host, or null.
+    custom_domain: Option<String>,
+    /// Hosts that wait for their verification.
+    pending: Vec<PendingDomain>,
+}
+
 /// Returns the workspace's own host, and hosts that are waiting for verification.
-#[utoipa::path(get, path = "/auth/workspace/custom-domain", tag = "workspace", responses(
-    (status = 200, description = "The host, or null, and pending ones", body = Value),
+#[utoipa::path(get, path = "/auth/workspace/custom-domain", tag = "workspace", operation_id = "show_custom_domain", security(("session" = []), ("bearer" = [])), responses(
+    (status = 200, description = "The host, or null, and pending ones", body = Hosts),
     (status = 401, description = "Nobody is signed in", body = Problem),
     (status = 403, description = "Not an administrator", body = Problem)))]
 async fn show(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, false).await?;
-    let pending: Vec<Value> = domain::claims(&state.pool, session.workspace, Purpose::Host)
-        .await?
-        .iter()
-        .map(claim_json)
-        .collect();
-    Ok(HttpResponse::Ok()
-        .json(json!({ "customDomain": session.custom_domain, "pending": pending })))
+    let pending = domain::claims(&state.pool, session.workspace, Purpose::Host).await?;
+    Ok(HttpResponse::Ok().json(Hosts {
+        custom_domain: session.custom_domain,
+        pending: pending.iter().map(PendingDomain::from).collect(),
+    }))
 }
 
 /// Adds a host. It is used after it has been verified.
-#[utoipa::path(post, path = "/auth/workspace/custom-domain", tag = "workspace",
+#[utoipa::path(post, path = "/auth/workspace/custom-domain", tag = "workspace", operation_id = "add_custom_domain", security(("session" = []), ("bearer" = [])),
     request_body = NewHost, responses(
-    (status = 202, description = "Pending; the record to publish", body = Value),
+    (status = 202, description = "Pending; the record to publish", body = PendingDomain),
     (status = 400, description = "Not a host, or a host of this deployment", body = Problem),
     (status = 401, description = "Nobody is signed in", body = Problem),
     (status = 403, description = "Not an administrator, or another web site made the request", body = Problem),
@@ -76,16 +91,16 @@ async fn add(
         &state.randomness,
     )
     .await?;
-    Ok(HttpResponse::Accepted().json(claim_json(&claim)))
+    Ok(HttpResponse::Accepted().json(PendingDomain::from(&claim)))
 }
 
 /// Looks up the host's TXT record and, if it is there, starts to use the host.
-#[utoipa::path(post, path = "/auth/workspace/custom-domain/{host}/verify", tag = "workspace",
+#[utoipa::path(post, path = "/auth/workspace/custom-domain/{host}/verify", tag = "workspace", operation_id = "verify_custom_domain", security(("session" = []), ("bearer" = [])),
     params(("host" = String, Path, description = "The host")), responses(
-    (status = 200, description = "Verified and used", body = Value),
+    (status = 200, description = "Verified and used", body = OwnHost),
     (status = 401, description = "Nobody is signed in", body = Problem),
     (status = 403, description = "Not an administrator, or another web site made the request", body = Problem),
-    (status = 404, description = "The host is not pending", body = Problem),
+    (status = 404, description = "The host is not pending, or not a host", body = Problem),
     (status = 409, description = "The record is missing, or another workspace has the host", body = Problem),
     (status = 503, description = "The name servers do not respond", body = Problem)))]
 async fn verify(
@@ -94,7 +109,7 @@ async fn verify(
     host: web::Path<String>,
 ) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
-    let host = parsed(&host)?;
+    let host = parse_domain(&host).map_err(|_| AdminError::Unknown)?;
     domain_verification::verify_by_record(
         &state.pool,
         &*state.txt,
@@ -105,11 +120,13 @@ async fn verify(
     )
     .await?;
     tracing::info!(%host, workspace.id = %session.workspace, outcome = "verified", "a host was verified by its record");
-    Ok(HttpResponse::Ok().json(json!({ "customDomain": host })))
+    Ok(HttpResponse::Ok().json(OwnHost {
+        custom_domain: host,
+    }))
 }
 
 /// Stops using the workspace's own host.
-#[utoipa::path(delete, path = "/auth/workspace/custom-domain", tag = "workspace", responses(
+#[utoipa::path(delete, path = "/auth/workspace/custom-domain", tag = "workspace", operation_id = "remove_custom_domain", security(("session" = []), ("bearer" = [])), responses(
     (status = 204, description = "The workspace is served at its subdomain again"),
     (status = 401, description = "Nobody is signed in", body = Problem),
     (status = 403, description = "Not an administrator, or another web site made the request", body = Problem)))]

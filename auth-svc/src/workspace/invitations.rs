@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use latchkey_domain::Handle;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -13,7 +12,7 @@ use crate::http::problem::Problem;
 use crate::http::router::Routes;
 use crate::state::State;
 use crate::store::audit::{Action, Change, Channel};
-use crate::store::workspace::invite::{self, set_public_invite};
+use crate::store::workspace::invite::{self, Invited, set_public_invite};
 use crate::workspace::admin::{AdminError, admin};
 use crate::workspace::domain_verification::rfc3339;
 
@@ -42,32 +41,81 @@ struct Switch {
     enabled: bool,
 }
 
+/// The personal invitations of a workspace.
+#[derive(Serialize, ToSchema)]
+struct Invitations {
+    /// The newest first, without their links.
+    invitations: Vec<Invitation>,
+}
+
+/// A personal invitation.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Invitation {
+    /// Id, which names the invitation when it is withdrawn.
+    id: Uuid,
+    /// Address of the invited person.
+    email: String,
+    /// What became of it: `PENDING`, `USED`, `REVOKED` or `EXPIRED`.
+    #[schema(pattern = "^(PENDING|USED|REVOKED|EXPIRED)$")]
+    status: String,
+    /// When it expires.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: String,
+}
+
+impl From<Invited> for Invitation {
+    fn from(invited: Invited) -> Self {
+        Self {
+            id: invited.id,
+            email: invited.email,
+            status: invited.status,
+            expires_at: rfc3339(invited.expires_at),
+        }
+    }
+}
+
+/// A new personal invitation.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct InvitationLink {
+    /// Id, which names the invitation when it is withdrawn.
+    id: Uuid,
+    /// Address of the invited person.
+    email: String,
+    /// The link to send to the person. It cannot be read again.
+    link: String,
+    /// When it expires.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: String,
+}
+
+/// The public invitation link.
+#[derive(Serialize, ToSchema)]
+struct PublicLink {
+    /// Whether the link is on.
+    enabled: bool,
+    /// The new link, which cannot be read again; null if it is off.
+    link: Option<String>,
+}
+
 /// Lists the workspace's personal invitations, without their links.
-#[utoipa::path(get, path = "/auth/workspace/invitations", tag = "workspace", responses(
-    (status = 200, description = "The newest first", body = Value),
+#[utoipa::path(get, path = "/auth/workspace/invitations", tag = "workspace", operation_id = "list_invitations", security(("session" = []), ("bearer" = [])), responses(
+    (status = 200, description = "The newest first", body = Invitations),
     (status = 401, description = "Nobody is signed in", body = Problem),
     (status = 403, description = "Not an administrator", body = Problem)))]
 async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, false).await?;
-    let invitations: Vec<Value> = invite::invitations(&state.pool, session.workspace)
-        .await?
-        .iter()
-        .map(|invited| {
-            json!({
-                "id": invited.id,
-                "email": invited.email,
-                "status": invited.status,
-                "expiresAt": rfc3339(invited.expires_at),
-            })
-        })
-        .collect();
-    Ok(HttpResponse::Ok().json(json!({ "invitations": invitations })))
+    let invitations = invite::invitations(&state.pool, session.workspace).await?;
+    Ok(HttpResponse::Ok().json(Invitations {
+        invitations: invitations.into_iter().map(Invitation::from).collect(),
+    }))
 }
 
 /// Creates a personal invitation. Only this response contains its link.
-#[utoipa::path(post, path = "/auth/workspace/invitations", tag = "workspace",
+#[utoipa::path(post, path = "/auth/workspace/invitations", tag = "workspace", operation_id = "make_invitation", security(("session" = []), ("bearer" = [])),
     request_body = NewInvitation, responses(
-    (status = 201, description = "The link to send to the person", body = Value),
+    (status = 201, description = "The link to send to the person", body = InvitationLink),
     (status = 400, description = "Not a mail address", body = Problem),
     (status = 401, description = "Nobody is signed in", body = Problem),
     (status = 403, description = "Not an administrator, another web site made the request, or the deployment does not allow the domain", body = Problem)))]
@@ -100,16 +148,16 @@ async fn make(
             &format!("{} {email}", made.id),
         )
         .await?;
-    Ok(HttpResponse::Created().json(json!({
-        "id": made.id,
-        "email": email.as_str(),
-        "link": link(&state, "workspacePersonalInviteToken", &made.token),
-        "expiresAt": rfc3339(made.expires_at),
-    })))
+    Ok(HttpResponse::Created().json(InvitationLink {
+        id: made.id,
+        email: email.as_str().to_owned(),
+        link: link(&state, "workspacePersonalInviteToken", &made.token),
+        expires_at: rfc3339(made.expires_at),
+    }))
 }
 
 /// Withdraws a personal invitation.
-#[utoipa::path(delete, path = "/auth/workspace/invitations/{id}", tag = "workspace",
+#[utoipa::path(delete, path = "/auth/workspace/invitations/{id}", tag = "workspace", operation_id = "revoke_invitation", security(("session" = []), ("bearer" = [])),
     params(("id" = Uuid, Path, description = "Id of the invitation")), responses(
     (status = 204, description = "The link does not work any more"),
     (status = 401, description = "Nobody is signed in", body = Problem),
@@ -118,11 +166,12 @@ async fn make(
 async fn revoke(
     state: web::Data<State>,
     request: HttpRequest,
-    id: web::Path<Uuid>,
+    id: web::Path<String>,
 ) -> Result<HttpResponse, AdminError> {
     let session = admin(&state, &request, true).await?;
+    let id: Uuid = id.parse().map_err(|_| AdminError::Unknown)?;
     let mut change = Change::begin(&state.pool, session.actor(Channel::Http)).await?;
-    if invite::revoke(change.connection(), session.workspace, *id).await? {
+    if invite::revoke(change.connection(), session.workspace, id).await? {
         change
             .commit(
                 session.workspace,
@@ -137,9 +186,9 @@ async fn revoke(
 }
 
 /// Turns the public invitation link on or off. Only this response contains a new link.
-#[utoipa::path(put, path = "/auth/workspace/public-invite", tag = "workspace",
+#[utoipa::path(put, path = "/auth/workspace/public-invite", tag = "workspace", operation_id = "set_public_invite", security(("session" = []), ("bearer" = [])),
     request_body = Switch, responses(
-    (status = 200, description = "The new link, if it is on", body = Value),
+    (status = 200, description = "The new link, if it is on", body = PublicLink),
     (status = 401, description = "Nobody is signed in", body = Problem),
     (status = 403, description = "Not an administrator, or another web site made the request", body = Problem)))]
 async fn public(
@@ -165,7 +214,10 @@ async fn public(
         .commit(session.workspace, action, "public link")
         .await?;
     let link = token.map(|token| link(&state, "workspaceInviteHash", &token));
-    Ok(HttpResponse::Ok().json(json!({ "enabled": link.is_some(), "link": link })))
+    Ok(HttpResponse::Ok().json(PublicLink {
+        enabled: link.is_some(),
+        link,
+    }))
 }
 
 fn link(state: &State, parameter: &str, token: &str) -> String {

@@ -38,7 +38,7 @@ pub fn routes(routes: &mut Routes<'_>) {
 }
 
 /// Says what the link does and asks for confirmation.
-#[utoipa::path(get, path = "/verify-domain", tag = "workspace",
+#[utoipa::path(get, path = "/verify-domain", tag = "workspace", operation_id = "page_verify_domain",
     params(("token" = String, Query, description = "The link's token")), responses(
     (status = 200, description = "A page with a button", content_type = "text/html", body = String),
     (status = 404, description = "The link is unknown, expired or used", body = Problem)))]
@@ -77,7 +77,7 @@ fn domain_in_both_forms(domain: &str) -> String {
 }
 
 /// Uses the link to verify the domain.
-#[utoipa::path(post, path = "/verify-domain", tag = "workspace",
+#[utoipa::path(post, path = "/verify-domain", tag = "workspace", operation_id = "verify_domain_by_link",
     request_body(content = String, content_type = "application/x-www-form-urlencoded",
         description = "`token`"), responses(
     (status = 200, description = "The domain is verified", content_type = "text/html", body = String),

@@ -9,6 +9,7 @@
 
 mod audit;
 mod backchannel_logout;
+mod client_generators;
 mod commands;
 mod configuration;
 mod conformance;

@@ -21,7 +21,7 @@ async fn only_this_deployments_pages_sign_a_person_out() {
     assert!(browser.me().await.is_some());
     assert_eq!(
         browser.get("/auth/sign-out").await.status,
-        404,
+        405,
         "a link does not sign out"
     );
 

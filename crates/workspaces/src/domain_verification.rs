@@ -5,17 +5,19 @@
 pub mod dns;
 
 use latchkey_domain::{Handle, WorkspaceId};
+use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use url::Url;
+use utoipa::ToSchema;
 
 use crate::random::Randomness;
 use crate::store::IssueError;
 use crate::store::audit::{Action, Actor, Change};
 use crate::store::workspace::custom_host::{self, HostError};
-use crate::store::workspace::domain::{self, Approved, Claim, Purpose};
+use crate::store::workspace::domain::{self, Approved, ApprovedBy, Claim, Purpose};
 use dns::{DnsError, TxtRecords};
 
 /// Mailboxes that are reserved for the administrators of a domain (RFC 2142, and CA/Browser
@@ -33,26 +35,89 @@ pub fn record_name(domain: &str) -> String {
     format!("_latchkey.{domain}")
 }
 
+/// A domain or host that waits for its verification, in JSON.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingDomain {
+    /// The domain or host.
+    domain: String,
+    /// Always `PENDING`.
+    #[schema(pattern = "^PENDING$")]
+    status: &'static str,
+    /// Name of the DNS record to publish.
+    record_name: String,
+    /// Type of the record: `TXT`.
+    #[schema(pattern = "^TXT$")]
+    record_type: &'static str,
+    /// Value of the record.
+    record_value: String,
+    /// When the claim expires.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: String,
+}
+
+impl From<&Claim> for PendingDomain {
+    fn from(claim: &Claim) -> Self {
+        Self {
+            domain: claim.domain.clone(),
+            status: "PENDING",
+            record_name: record_name(&claim.domain),
+            record_type: "TXT",
+            record_value: claim.record_value.clone(),
+            expires_at: rfc3339(claim.expires_at),
+        }
+    }
+}
+
+/// A domain whose people may join, in JSON.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovedDomain {
+    /// The domain.
+    domain: String,
+    /// Always `APPROVED`.
+    #[schema(pattern = "^APPROVED$")]
+    status: &'static str,
+    /// How it was approved: `OPERATOR`, `DNS` or `EMAIL`.
+    #[schema(pattern = "^(OPERATOR|DNS|EMAIL)$")]
+    approved_by: String,
+    /// When it was approved. The response to a verification does not have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    since: Option<String>,
+}
+
+impl ApprovedDomain {
+    /// Describes a domain that was just verified by its record.
+    pub fn by_record(domain: String) -> Self {
+        Self {
+            domain,
+            status: "APPROVED",
+            approved_by: ApprovedBy::Dns.as_str().to_owned(),
+            since: None,
+        }
+    }
+}
+
+impl From<&Approved> for ApprovedDomain {
+    fn from(domain: &Approved) -> Self {
+        Self {
+            domain: domain.domain.clone(),
+            status: "APPROVED",
+            approved_by: domain.approved_by.clone(),
+            since: Some(rfc3339(domain.created_at)),
+        }
+    }
+}
+
 /// Returns a claim as JSON: the record to publish, and the expiry.
 pub fn claim_json(claim: &Claim) -> Value {
-    json!({
-        "domain": claim.domain,
-        "status": "PENDING",
-        "recordName": record_name(&claim.domain),
-        "recordType": "TXT",
-        "recordValue": claim.record_value,
-        "expiresAt": rfc3339(claim.expires_at),
-    })
+    json!(PendingDomain::from(claim))
 }
 
 /// Returns an approved domain as JSON.
 pub fn approved_json(domain: &Approved) -> Value {
-    json!({
-        "domain": domain.domain,
-        "status": "APPROVED",
-        "approvedBy": domain.approved_by,
-        "since": rfc3339(domain.created_at),
-    })
+    json!(ApprovedDomain::from(domain))
 }
 
 /// Formats a time as RFC 3339.

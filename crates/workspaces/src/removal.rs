@@ -5,8 +5,10 @@ use latchkey_domain::{EventId, UserId, WorkspaceId};
 use latchkey_messaging::outbox::{self, Message, Schema};
 use latchkey_proto::events::MemberRemoved;
 use latchkey_proto::timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::{PgConnection, PgExecutor};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain_list::DomainList;
@@ -116,19 +118,50 @@ impl Removed {
 
     /// Returns the removal as JSON.
     pub fn json(&self, kept_connections: bool) -> Value {
-        let ways: Vec<Value> = self
-            .rejoin_options
-            .iter()
-            .map(|way| json!({ "by": way.code(), "message": way.text() }))
-            .collect();
-        json!({
-            "userId": self.user,
-            "email": self.email,
-            "sessionsEnded": self.sessions,
-            "connections": if kept_connections { "KEPT" } else { "DISCONNECTING" },
-            "canJoinAgain": ways,
+        let way = |option: &RejoinOption| WayBack {
+            by: option.code(),
+            message: option.text(),
+        };
+        json!(RemovedMember {
+            user_id: self.user.as_uuid(),
+            email: self.email.clone(),
+            sessions_ended: self.sessions,
+            connections: if kept_connections {
+                "KEPT"
+            } else {
+                "DISCONNECTING"
+            },
+            can_join_again: self.rejoin_options.iter().map(way).collect(),
         })
     }
+}
+
+/// A member who was removed, in JSON.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RemovedMember {
+    /// The person.
+    user_id: Uuid,
+    /// Mail address: a label, not an identifier.
+    email: String,
+    /// Number of sessions that ended.
+    sessions_ended: u64,
+    /// What happens to the accounts that they connected in the workspace: `KEPT` or
+    /// `DISCONNECTING`.
+    #[schema(pattern = "^(KEPT|DISCONNECTING)$")]
+    connections: &'static str,
+    /// How they can join again, because nobody is banned.
+    can_join_again: Vec<WayBack>,
+}
+
+/// How a removed person can join again.
+#[derive(Debug, Serialize, ToSchema)]
+struct WayBack {
+    /// The rule by which they can: `DOMAIN`, `PUBLIC_LINK` or `INVITATION`.
+    #[schema(pattern = "^(DOMAIN|PUBLIC_LINK|INVITATION)$")]
+    by: &'static str,
+    /// What it means, and how to prevent it.
+    message: String,
 }
 
 /// Finds the member with this address or user id.

@@ -210,6 +210,21 @@ impl Browser {
         self.send_request(request).await
     }
 
+    /// Sends a body of any type without an `Origin`.
+    pub async fn send_body(
+        &mut self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: String,
+    ) -> Response {
+        let request = self
+            .request(method, path)
+            .header(CONTENT_TYPE, kind)
+            .body(body);
+        self.send_request(request).await
+    }
+
     /// Sends a form without an `Origin`.
     pub async fn post_form(&mut self, path: &str, body: String) -> Response {
         let request = self
