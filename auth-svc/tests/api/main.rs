@@ -32,6 +32,7 @@ mod outbox;
 mod pages;
 mod provider_errors;
 mod refresh_tokens;
+mod refusal_codes;
 mod return_location;
 mod review_page;
 mod sessions;
