@@ -1,4 +1,4 @@
-//! Folders of this crate that need packages of npm or PyPI.
+//! Folders of this crate, and examples, that need packages of npm, PyPI or Go.
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +18,14 @@ pub fn install_npm(folder: &str) -> Result<PathBuf, ServerError> {
 /// Python cannot be installed, or pip fails.
 pub fn install_python(folder: &str) -> Result<PathBuf, ServerError> {
     latchkey_servers::install_python(&path(folder), &silent())
+}
+
+/// Downloads the Go modules of a folder, and returns the place.
+///
+/// # Errors
+/// Go is missing, or fails.
+pub fn install_go(folder: &str) -> Result<PathBuf, ServerError> {
+    latchkey_servers::install_go(&path(folder), &silent())
 }
 
 /// The Python interpreter of the virtual environment.

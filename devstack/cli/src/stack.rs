@@ -191,6 +191,11 @@ impl Stack {
         &self.client
     }
 
+    /// Returns the certificate and key of a service that no policy allows.
+    pub fn stranger(&self) -> &KeyPairFiles {
+        &self.stranger
+    }
+
     /// Connects to a replica of refresh-svc.
     ///
     /// # Errors

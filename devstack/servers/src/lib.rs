@@ -29,7 +29,7 @@ pub use postgres::Postgres;
 pub use prometheus::Prometheus;
 pub use proxy::Proxy;
 pub use rabbitmq::RabbitMq;
-pub use registry_packages::{install_npm, install_python, python_program};
+pub use registry_packages::{install_go, install_npm, install_python, python_program};
 pub use run_directory::{RunDirectory, target_directory};
 
 /// Prints one line about what is being done, for a person.
@@ -38,6 +38,14 @@ pub type Progress = std::sync::Arc<dyn Fn(&str) + Send + Sync>;
 /// Writes a line to standard error, if it is still open.
 pub fn print_message(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Begins a line about a test that did not run, which `cargo dev test` prints.
+pub const LEFT_OUT: &str = "left out: ";
+
+/// Writes such a line directly to standard error, because the output of a test that passes is hidden.
+pub fn print_left_out(test: &str, reason: &str) {
+    print_message(&format!("{LEFT_OUT}{test}: {reason}"));
 }
 
 /// Returns a [`Progress`] that prints nothing.

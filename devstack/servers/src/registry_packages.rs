@@ -1,11 +1,21 @@
-//! Folders that need packages of npm or PyPI: copied below the target directory, where the
+//! Folders that need packages of npm, PyPI or Go: copied below the target directory, where the
 //! packages are installed once for all runs, at the versions and hashes of the folder's lock file.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::{Package, Progress, ServerError, ensure_installed, target_directory};
+
+/// Folders that a person who works in the folder itself creates there.
+const GENERATED: [&str; 5] = [
+    "__pycache__",
+    "dist",
+    "environment",
+    "node_modules",
+    "stubs",
+];
 
 /// Installs the npm packages of a folder with a `package-lock.json`, and returns the place.
 ///
@@ -45,6 +55,22 @@ pub fn install_python(folder: &Path, progress: &Progress) -> Result<PathBuf, Ser
     })
 }
 
+/// Downloads the Go modules of a folder with a `go.sum`, and returns the place. Go must be
+/// installed.
+///
+/// # Errors
+/// Go is missing, or fails.
+pub fn install_go(folder: &Path, progress: &Progress) -> Result<PathBuf, ServerError> {
+    prepare(folder, "go.sum", progress, |place| {
+        complete(
+            Command::new("go")
+                .args(["mod", "download"])
+                .env("GOTOOLCHAIN", "local")
+                .current_dir(place),
+        )
+    })
+}
+
 /// A program of the virtual environment: `python`, or one that a package brings.
 pub fn python_program(place: &Path, name: &str) -> PathBuf {
     place.join("environment/bin").join(name)
@@ -58,8 +84,7 @@ fn prepare(
     progress: &Progress,
     install: impl FnOnce(&Path) -> Result<(), ServerError>,
 ) -> Result<PathBuf, ServerError> {
-    let name = folder.file_name().unwrap_or_default();
-    let place = target_directory().join("tools").join(name);
+    let place = target_directory().join("tools").join(place_name(folder));
     fs::create_dir_all(&place).map_err(ServerError::file(&place))?;
     // The programs run in other directories.
     let place = place.canonicalize().map_err(ServerError::file(&place))?;
@@ -85,11 +110,28 @@ fn prepare(
     Ok(place)
 }
 
+/// The name of the folder. That of an example is a language, of which there may be other places.
+fn place_name(folder: &Path) -> OsString {
+    let name = folder.file_name().unwrap_or_default();
+    let mut place = OsString::new();
+    if folder.parent().and_then(Path::file_name) == Some(OsStr::new("examples")) {
+        place.push("example-");
+    }
+    place.push(name);
+    place
+}
+
+/// Copies the files of a folder, and those of its folders that are not [generated](GENERATED).
 fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
-        if entry.file_type()?.is_file() {
-            replace_if_different(&entry.path(), &to.join(entry.file_name()))?;
+        let (name, kind) = (entry.file_name(), entry.file_type()?);
+        let copy = to.join(&name);
+        if kind.is_file() {
+            replace_if_different(&entry.path(), &copy)?;
+        } else if kind.is_dir() && !GENERATED.iter().any(|generated| name == *generated) {
+            fs::create_dir_all(&copy)?;
+            copy_files(&entry.path(), &copy)?;
         }
     }
     Ok(())

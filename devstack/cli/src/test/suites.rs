@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt as _};
-use latchkey_servers::{Child, ChildSpec, target_directory};
+use latchkey_servers::{Child, ChildSpec, LEFT_OUT, target_directory};
 
 use super::output::{OUTPUT_TIMEOUT, Output};
 use super::report::Report;
@@ -52,7 +52,11 @@ pub async fn run(mut suites: Vec<Suite>, variables: &[(&'static str, String)]) -
         let mut out = std::io::stdout();
         // The tests go on if the terminal has been closed.
         let _ = if of_suite.is_green() {
-            writeln!(out, "[{ended}/{all}] {name}: passed in {took} s")
+            writeln!(
+                out,
+                "{}[{ended}/{all}] {name}: passed in {took} s",
+                left_out(&output)
+            )
         } else {
             writeln!(
                 out,
@@ -63,6 +67,12 @@ pub async fn run(mut suites: Vec<Suite>, variables: &[(&'static str, String)]) -
     }
     Durations(durations).write();
     report
+}
+
+/// Returns the lines about tests that did not run.
+fn left_out(output: &str) -> String {
+    let lines = output.split_inclusive('\n');
+    lines.filter(|line| line.starts_with(LEFT_OUT)).collect()
 }
 
 struct Ended {
@@ -169,6 +179,16 @@ mod tests {
         assert_eq!(
             ended.output,
             "begun\n\nstopped because it took longer than 1s"
+        );
+    }
+
+    #[test]
+    fn a_test_that_did_not_run_is_shown_in_one_line() {
+        let output =
+            "running 2 tests\nleft out: the caller in Go: go is not installed\ntest a ... ok\n";
+        assert_eq!(
+            left_out(output),
+            "left out: the caller in Go: go is not installed\n"
         );
     }
 
