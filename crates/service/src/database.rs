@@ -25,7 +25,7 @@ pub use check::DatabaseCheck;
 pub use connect_once::{ConnectError, connect_once};
 pub use connection_checks::{RECENTLY_TESTED, without_tests};
 pub use pool_metrics::measure_pool;
-pub(crate) use pool_metrics::{AcquireTimes, DIRECTIVE as ACQUIRE_TIMES_DIRECTIVE};
+pub(crate) use pool_metrics::acquire_times;
 pub use pooler::{is_pooled_by_transaction, refuse_transaction_pooling};
 pub use time_limit::{ANSWER, UNHURRIED, within};
 

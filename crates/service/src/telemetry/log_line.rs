@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::current_trace_id;
+use super::{current_span_id, current_trace_id};
 
 /// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,11 @@ where
             fields
                 .0
                 .insert("trace_id".to_owned(), trace_id.to_string().into());
+        }
+        if let Some(span_id) = current_span_id() {
+            fields
+                .0
+                .insert("span_id".to_owned(), span_id.to_string().into());
         }
         if let Some(span) = context.lookup_current() {
             fields.0.insert("span".to_owned(), span.name().into());
@@ -172,16 +177,12 @@ mod tests {
                     .with_writer(move || writer.clone()),
             );
         let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        tracing::subscriber::with_default(subscriber, || {
+        let current = tracing::subscriber::with_default(subscriber, || {
             let span = tracing::info_span!("callback");
             crate::telemetry::set_parent(&span, Some(traceparent));
             let _entered = span.enter();
-            assert!(
-                crate::telemetry::current_traceparent()
-                    .unwrap()
-                    .contains("0af7651916cd43dd8448eb211c80319c")
-            );
             tracing::info!(provider = "google", attempts = 2, "signed in");
+            crate::telemetry::current_traceparent().unwrap()
         });
         let bytes = sink.0.lock().unwrap().clone();
         let line: Value = serde_json::from_slice(&bytes).unwrap();
@@ -190,5 +191,10 @@ mod tests {
         assert_eq!(line["attempts"], 2);
         assert_eq!(line["span"], "callback");
         assert_eq!(line["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+        let span_id = line["span_id"].as_str().unwrap();
+        assert_eq!(
+            current,
+            format!("00-0af7651916cd43dd8448eb211c80319c-{span_id}-01")
+        );
     }
 }
