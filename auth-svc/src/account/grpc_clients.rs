@@ -15,9 +15,7 @@ use latchkey_proto::token::account_selector::Selector;
 use latchkey_proto::token::token_service_client::TokenServiceClient;
 use latchkey_proto::token::{AccountSelector, RevokeAccountRequest};
 use latchkey_service::grpc::{AuthorizedChannel, ClientChannel};
-use latchkey_service::telemetry;
 use tokio_util::sync::CancellationToken;
-use tonic::metadata::MetadataValue;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request, Status};
 
@@ -205,15 +203,10 @@ fn is_own(account: &Account, session: &Session) -> bool {
         && account.workspace_id == session.workspace.to_string()
 }
 
-/// Builds a request with a deadline and the current trace context.
+/// Builds a request with a deadline.
 fn with_deadline<T>(message: T, within: Duration) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(within);
-    if let Some(value) =
-        telemetry::current_traceparent().and_then(|text| text.parse::<MetadataValue<_>>().ok())
-    {
-        request.metadata_mut().insert("traceparent", value);
-    }
     request
 }
 

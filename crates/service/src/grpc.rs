@@ -3,6 +3,7 @@
 
 mod authorization;
 mod bearer_token;
+mod call_span;
 mod client_channel;
 mod error;
 mod incoming;
@@ -11,6 +12,7 @@ mod peer;
 mod pems;
 mod server;
 mod server_tls;
+mod traced_channel;
 
 pub use authorization::{
     AuthorizationLayer, AuthorizationService, Authorize, caller_not_allowed, caller_unknown,
@@ -24,3 +26,4 @@ pub use peer::{Peer, PeerCertificate};
 pub use pems::ClientCertificate;
 pub use server::{GrpcServer, Stopping};
 pub use server_tls::ServerTls;
+pub use traced_channel::TracedChannel;

@@ -10,10 +10,11 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::bearer_token::BearerToken;
 use super::pems::Pems;
+use super::traced_channel::TracedChannel;
 use crate::file_watch;
 
-/// A channel over which each call has the token of this service, if it has one.
-pub type AuthorizedChannel = InterceptedService<Channel, BearerToken>;
+/// A channel over which each call has a span, and the token of this service, if it has one.
+pub type AuthorizedChannel = InterceptedService<TracedChannel, BearerToken>;
 
 /// The channel to another service. It connects with the first call, reconnects after the
 /// connection is lost, and uses a new connection when the certificates or the token change. Cheap
@@ -85,7 +86,8 @@ impl ClientChannel {
         let target = self.current.load();
         let connect = || target.endpoint.connect_lazy();
         let channel = target.channel.get_or_init(connect).clone();
-        InterceptedService::new(channel, target.token.clone())
+        let traced = TracedChannel::new(channel, target.endpoint.uri());
+        InterceptedService::new(traced, target.token.clone())
     }
 
     /// Watches the files until `stop`. Running calls are not affected; the next call connects with

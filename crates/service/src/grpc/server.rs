@@ -15,8 +15,9 @@ use tonic_health::server::HealthReporter;
 use tower::Service;
 use tower::layer::util::{Identity, Stack};
 
+use super::call_span::ServerSpanLayer;
 use super::{AuthorizationLayer, Authorize, RejectedConnection, ServerTls, incoming};
-use crate::{StartError, telemetry};
+use crate::StartError;
 
 /// Concurrent calls of a connection; further ones wait.
 const CALLS_PER_CONNECTION: u32 = 1024;
@@ -34,7 +35,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A gRPC server that serves `grpc.health.v1` and reflection beside its own service.
 pub struct GrpcServer<A> {
-    router: Router<Stack<AuthorizationLayer<A>, Identity>>,
+    router: Router<Stack<AuthorizationLayer<A>, Stack<ServerSpanLayer, Identity>>>,
     health: HealthReporter,
     service: &'static str,
 }
@@ -103,21 +104,12 @@ where
             .http2_max_header_list_size(MAX_HEADERS)
             .max_connection_age(MAX_CONNECTION_AGE)
             .http2_keepalive_interval(Some(KEEP_ALIVE))
-            .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
-            .trace_fn(|request| {
-                let span = tracing::info_span!(
-                    "grpc",
-                    otel.kind = "server",
-                    rpc.path = request.uri().path()
-                );
-                let traceparent = request.headers().get("traceparent");
-                telemetry::set_parent(&span, traceparent.and_then(|value| value.to_str().ok()));
-                span
-            });
+            .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT));
         if let Some(timeout) = call_timeout {
             server = server.timeout(timeout);
         }
         let router = server
+            .layer(ServerSpanLayer::of(S::NAME))
             .layer(AuthorizationLayer(authorizer))
             .add_service(service)
             .add_service(health_service)
