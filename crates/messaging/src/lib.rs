@@ -8,6 +8,7 @@ pub mod broker;
 pub mod consumer;
 mod envelope;
 mod event;
+mod message_span;
 pub mod outbox;
 pub mod parked;
 pub mod topology;

@@ -27,6 +27,18 @@ pub enum BrokerError {
     Cancelled,
 }
 
+impl BrokerError {
+    /// The kind of the error, for traces.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Amqp(_) => "amqp",
+            Self::Timeout(_) => "timeout",
+            Self::Refused(_) => "refused",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 impl From<lapin::Error> for BrokerError {
     fn from(error: lapin::Error) -> Self {
         Self::Amqp(error)

@@ -12,13 +12,14 @@ use lapin::types::AMQPValue;
 use metrics::{Counter, Histogram, counter, describe_counter, describe_histogram, histogram};
 use time::format_description::well_known::Rfc3339;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use super::error::HandleError;
 use super::received::Received;
 use super::setup::Consumer;
 use crate::broker::{BrokerError, confirmed, publish, reply};
 use crate::envelope::{self, ATTEMPTS, PARKED_AT, PARKED_REASON};
+use crate::message_span::{Message, record_failure};
 use crate::topology::{RetrySchedule, Subscription};
 
 /// A handler that takes longer is aborted, and the message is retried.
@@ -90,18 +91,15 @@ impl Task {
             Ok(message) => message.event_type.clone(),
             Err(_) => UNKNOWN.to_owned(),
         };
-        let span = tracing::info_span!(
-            "consume",
-            otel.kind = "consumer",
-            messaging.destination.name = subscription.queue,
-            event.id = tracing::field::Empty,
-            event.r#type = tracing::field::Empty,
-        );
-        if let Ok(message) = &read {
-            latchkey_service::telemetry::set_parent(&span, message.traceparent.as_deref());
-            span.record("event.id", tracing::field::display(message.id));
-            span.record("event.type", message.event_type.as_str());
-        }
+        let known = read.as_ref().ok();
+        let message = Message {
+            exchange: delivery.exchange.as_str(),
+            routing_key: delivery.routing_key.as_str(),
+            event: known.map(|known| (known.id, known.event_type.as_str())),
+            bytes: delivery.data.len(),
+            traceparent: known.and_then(|known| known.traceparent.as_deref()),
+        };
+        let span = message.process_span(subscription.queue, delivery.delivery_tag);
         async {
             let written_at = read.as_ref().ok().and_then(|message| message.time);
             let outcome = match read {
@@ -124,6 +122,9 @@ impl Task {
                 lag(&event).record(waited.as_seconds_f64().max(0.0));
             }
             messages(subscription, event, counted).increment(1);
+            if !matches!(outcome, Outcome::Handled) {
+                record_failure(&Span::current(), counted);
+            }
             if let Err(error) = self.settle(&delivery, outcome).await {
                 tracing::warn!(%error, "message is delivered again");
                 self.broken.cancel();

@@ -6,16 +6,18 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use lapin::Channel;
 use latchkey_domain::EventId;
-use latchkey_service::database;
+use latchkey_service::{database, telemetry};
 use sqlx::{PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::held_back::{Destination, HeldBack};
 use super::lag::published;
 use crate::broker::{BrokerError, confirmed, publish};
 use crate::envelope::Envelope;
+use crate::message_span::{Message, record_failure};
 use crate::outbox::schema::{Schema, per_schema};
 
 /// If no further message of a batch is confirmed for this long, the rest is held back.
@@ -56,14 +58,27 @@ impl Row {
         }
     }
 
-    fn envelope(&self, source: &str) -> Envelope {
+    /// The span of the publication, in the trace of what wrote the row.
+    fn span(&self) -> Span {
+        let message = Message {
+            exchange: &self.exchange,
+            routing_key: &self.routing_key,
+            event: Some((EventId::from(self.event_id), &self.event_type)),
+            bytes: self.payload.len(),
+            traceparent: self.traceparent.as_deref(),
+        };
+        message.publish_span()
+    }
+
+    /// The headers; consumers continue the trace from `span`, the publication.
+    fn envelope(&self, source: &str, span: &Span) -> Envelope {
         Envelope {
             id: EventId::from(self.event_id),
             source: source.to_owned(),
             event_type: self.event_type.clone(),
             subject: self.subject.clone(),
             time: Some(self.created_at),
-            traceparent: self.traceparent.clone(),
+            traceparent: telemetry::traceparent_of(span).or_else(|| self.traceparent.clone()),
             attempts: 0,
         }
     }
@@ -157,21 +172,34 @@ impl Publisher {
         let in_flight = FuturesUnordered::new();
         let mut failure = None;
         for (index, row) in rows.iter().enumerate() {
+            let span = row.span();
             let sent = publish(
                 channel,
                 &row.exchange,
                 &row.routing_key,
                 &row.payload,
-                row.envelope(&self.source).to_properties(),
+                row.envelope(&self.source, &span).to_properties(),
             );
-            match sent.await {
-                Ok(confirm) => in_flight.push(async move { (index, confirmed(confirm).await) }),
-                // The names of the row are too long for the protocol.
-                Err(error @ BrokerError::Refused(_)) => self.hold_row(row, &error),
-                Err(error) => {
-                    failure = Some(error);
-                    break;
+            let error = match sent.instrument(span.clone()).await {
+                Ok(confirm) => {
+                    in_flight.push(async move {
+                        let outcome = confirmed(confirm).instrument(span.clone()).await;
+                        if let Err(error) = &outcome {
+                            record_failure(&span, error.kind());
+                        }
+                        (index, outcome)
+                    });
+                    continue;
                 }
+                Err(error) => error,
+            };
+            record_failure(&span, error.kind());
+            // The names of the row are too long for the protocol.
+            if matches!(error, BrokerError::Refused(_)) {
+                self.hold_row(row, &error);
+            } else {
+                failure = Some(error);
+                break;
             }
         }
         let (done, ended) = self.settle(&rows, claimed_at, in_flight).await;
