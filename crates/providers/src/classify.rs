@@ -15,6 +15,7 @@ use latchkey_domain::RefreshToken;
 use time::OffsetDateTime;
 
 use self::body::Body;
+use crate::addresses::mask_addresses;
 use crate::quirks::Quirks;
 use crate::transport::{HttpFailure, Response};
 use crate::{
@@ -27,8 +28,8 @@ const MAX_CODE: usize = 100;
 const MAX_DESCRIPTION: usize = 300;
 const MAX_CLAIMS: usize = 8 * 1024;
 
-/// Removes the secrets of the request, in case the provider echoes them. This must be
-/// done before the text is shortened, or a part of a secret could remain.
+/// Removes the secrets of the request, in case the provider echoes them, and the names in e-mail
+/// addresses. This must be done before the text is shortened, or a part of them could remain.
 fn redacted(text: &str, sent: &[&str]) -> String {
     let mut text = text.to_owned();
     for secret in sent.iter().filter(|secret| !secret.is_empty()) {
@@ -37,7 +38,7 @@ fn redacted(text: &str, sent: &[&str]) -> String {
             .replace(secret, "[redacted]")
             .replace(&encoded, "[redacted]");
     }
-    text
+    mask_addresses(&text)
 }
 
 /// The text with at most `max` characters. Control characters, invisible characters and

@@ -7,6 +7,7 @@
 //! has the facts and the quirks of the provider, and the line is in `catalogue.rs`. Any
 //! other OpenID provider is a definition of `AUTH_OIDC_<NAME>_…` variables (R3).
 
+mod addresses;
 mod built_in;
 mod catalogue;
 mod claims;
@@ -32,6 +33,7 @@ mod provider;
 mod quirks;
 mod reader;
 mod registry;
+mod request_span;
 mod retry_after;
 mod token_response;
 mod transport;

@@ -2,14 +2,19 @@
 
 use std::fmt;
 
+use crate::addresses::mask_addresses;
+
 /// Longest text of another party in a log line, in characters.
 const MAX_CHARS: usize = 200;
 
 /// Makes a text of another party safe for a log line: escapes quotes, backslashes and
-/// characters that are not printable, and keeps 200 characters at most.
+/// characters that are not printable, keeps only the domain of e-mail addresses, and keeps 200
+/// characters at most.
 pub fn for_log(text: &str) -> String {
-    // Bounds the work as well as the result.
-    let shown = text.chars().take(MAX_CHARS);
+    // Bounds the work. An address that is cut off later is masked before.
+    let read: String = text.chars().take(MAX_CHARS * 2).collect();
+    let masked = mask_addresses(&read);
+    let shown = masked.chars().take(MAX_CHARS);
     shown.flat_map(char::escape_debug).take(MAX_CHARS).collect()
 }
 

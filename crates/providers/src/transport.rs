@@ -7,9 +7,11 @@ use http::{HeaderMap, StatusCode};
 use latchkey_domain::AccessToken;
 use latchkey_jwks::{BodyError, read_body};
 use reqwest::redirect::Policy;
+use tracing::Instrument as _;
 use url::Url;
 
 use crate::ProviderError;
+use crate::request_span::RequestSpan;
 
 /// Limit of DNS, TCP and TLS together.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(4);
@@ -64,6 +66,15 @@ pub(crate) enum HttpFailure {
 }
 
 impl HttpFailure {
+    /// The kind of the failure, for traces.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::NotSent(_) => "not_sent",
+            Self::NoResponse(_) => "no_response",
+            Self::TooLarge => "too_large",
+        }
+    }
+
     /// The error if the request was for a document. `lost` makes it, unless nothing was sent.
     pub(crate) fn into_provider_error(self, lost: fn(String) -> ProviderError) -> ProviderError {
         match self {
@@ -169,7 +180,19 @@ impl Http {
 }
 
 async fn read(request: reqwest::RequestBuilder) -> Result<Response, HttpFailure> {
-    let mut response = request.send().await.map_err(|error| {
+    let (client, request) = request.build_split();
+    let request = request.map_err(|error| HttpFailure::NotSent(chain(error)))?;
+    let span = RequestSpan::of(request.method(), request.url());
+    let response = send(client, request).instrument(span.span()).await;
+    match &response {
+        Ok(response) => span.answered(response.status),
+        Err(failure) => span.failed(failure.kind()),
+    }
+    response
+}
+
+async fn send(client: reqwest::Client, request: reqwest::Request) -> Result<Response, HttpFailure> {
+    let mut response = client.execute(request).await.map_err(|error| {
         if error.is_connect() || error.is_builder() {
             HttpFailure::NotSent(chain(error))
         } else {
