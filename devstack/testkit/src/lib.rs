@@ -1,5 +1,5 @@
 //! A database, a virtual host and certificates for one test, on the servers that `cargo dev
-//! test` or `cargo dev servers` runs.
+//! test` or `cargo dev servers` runs, and a receiver of traces.
 
 mod broker;
 mod certificates;
@@ -7,6 +7,7 @@ mod database;
 mod eventually;
 mod publish;
 mod tcp_forwarder;
+mod trace_receiver;
 
 use std::sync::mpsc;
 
@@ -17,6 +18,7 @@ pub use eventually::{PATIENCE, eventually};
 pub use latchkey_servers::KeyPairFiles;
 pub use publish::publish_confirmed;
 pub use tcp_forwarder::TcpForwarder;
+pub use trace_receiver::{ReceivedSpan, TraceReceiver};
 
 /// Variable with the superuser's URL of the tests' PostgreSQL.
 pub const POSTGRES_URL: &str = "LATCHKEY_TEST_POSTGRES_URL";
