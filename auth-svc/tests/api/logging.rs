@@ -4,12 +4,14 @@ use std::process::{Child, Command, Stdio};
 
 use latchkey_demo_provider::{Config, Decision, DemoProvider, Flavour};
 use latchkey_opening::OpeningKey;
-use latchkey_testkit::{Role, TestDatabase};
+use latchkey_testkit::{Role, TestDatabase, TraceReceiver};
 use serde_json::Value;
 
 use crate::support::{Browser, variables, workspace};
 
+/// The trace and the span of a caller on the internet.
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const SPAN: &str = "b7ad6b7169203331";
 
 /// The service as a process, as in production.
 struct Service {
@@ -72,10 +74,13 @@ async fn a_refusal_is_one_line_with_its_trace_id_and_no_line_holds_a_secret() {
     let mut variables = variables(&database.url(Role::Auth), &key);
     variables.extend(demo.environment());
     variables.insert("RUST_LOG".to_owned(), "debug,h2=info,hyper=info".to_owned());
+    let receiver = TraceReceiver::start();
+    let endpoint = receiver.endpoint().to_owned();
+    variables.insert("OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(), endpoint);
     workspace(database.pool(), "Acme", None, &["acme.example"]).await;
     let service = Service::start(&variables);
 
-    let traceparent = ("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01"));
+    let traceparent = ("traceparent", format!("00-{TRACE}-{SPAN}-01"));
     let mut browser = Browser::new(service.base.clone());
     browser.headers.push(traceparent);
     let mut round = async |person: &str| {
@@ -86,10 +91,6 @@ async fn a_refusal_is_one_line_with_its_trace_id_and_no_line_holds_a_secret() {
     };
     let (_, refused) = round("linus").await;
     assert_eq!(refused.status, 403);
-    assert!(
-        refused.body.contains(TRACE),
-        "the page shows the reference to report"
-    );
     let (callback, signed_in) = round("ada").await;
     assert_eq!(signed_in.status, 302);
     // The error description comes through the browser, so it is untrusted text.
@@ -115,10 +116,6 @@ async fn a_refusal_is_one_line_with_its_trace_id_and_no_line_holds_a_secret() {
         .fetch_one(database.pool())
         .await
         .unwrap();
-    assert!(
-        stored.unwrap().contains(TRACE),
-        "the event continues the trace"
-    );
     let session = browser.session().unwrap().to_owned();
 
     let log = service.stop();
@@ -147,9 +144,30 @@ async fn a_refusal_is_one_line_with_its_trace_id_and_no_line_holds_a_secret() {
         !compared.contains("linus"),
         "the name of a person is logged: {compared}"
     );
-    assert_eq!(refusals[0]["trace_id"], TRACE);
+    let trace = refusals[0]["trace_id"].as_str().unwrap();
+    assert!(
+        refused.body.contains(trace),
+        "the page shows the reference to report"
+    );
     assert_eq!(refusals[0]["error.code"], "domain_not_allowed");
-    assert_eq!(of("signed in").len(), 1);
+    let signed_in = of("signed in");
+    assert_eq!(signed_in.len(), 1);
+    let trace = signed_in[0]["trace_id"].as_str().unwrap();
+    assert!(
+        stored.unwrap().contains(trace),
+        "the event continues the trace"
+    );
+    // Who sends a trace from the internet does not choose the trace of their request.
+    assert!(!log.contains(TRACE), "{log}");
+    let spans = receiver.spans();
+    let callback = spans
+        .iter()
+        .find(|span| span.trace_id == trace && span.kind == "server");
+    let callback = callback.unwrap();
+    assert_eq!(callback.name, "GET /auth/{provider}/redirect");
+    assert_eq!(callback.parent_id, "");
+    assert_eq!(callback.links, [(TRACE.to_owned(), SPAN.to_owned())]);
+    assert!(spans.iter().all(|span| span.trace_id != TRACE));
 
     let mut secrets: Vec<String> = demo
         .issued()
