@@ -141,7 +141,7 @@ impl FromStr for ProviderSessionId {
     type Err = InvalidIdentity;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        bounded(text, "session at the provider", 255).map(Self)
+        bounded::<255>(text, "session at the provider", "must have 1 to 255 bytes").map(Self)
     }
 }
 
