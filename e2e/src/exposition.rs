@@ -74,7 +74,7 @@ impl Exposition {
         }
         let (series, value) = line.rsplit_once(' ').context("no value")?;
         let (name, labels) = series.split_once('{').unwrap_or((series, ""));
-        let base = |suffix| name.strip_suffix(suffix);
+        let base = |suffix: &'static str| name.strip_suffix(suffix);
         let family = ["_bucket", "_sum", "_count"]
             .into_iter()
             .filter_map(base)

@@ -146,7 +146,7 @@ fn table() -> anyhow::Result<BTreeMap<String, Row>> {
     let section = section.split("\n## ").next().unwrap_or_default();
     let mut rows = BTreeMap::new();
     for line in section.lines().filter(|line| line.starts_with("| `")) {
-        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         let [name, kind, labels, unit, service, meaning] = cells[..] else {
             anyhow::bail!("not six cells: {line}");
         };
