@@ -53,6 +53,8 @@ pub enum Command {
     /// Bring the database's schema up to date.
     #[command(subcommand)]
     Migrations(migrations::Command),
+    /// Find out why a deployment, or one person's sign-in or mailbox, does not work.
+    Doctor(Box<latchkey_doctor::Doctor>),
     /// Print a script that completes these commands in a shell.
     Completion {
         /// The shell.

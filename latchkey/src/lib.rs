@@ -24,8 +24,10 @@ mod waiting_messages;
 mod workspace;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use latchkey_config::Environment;
+use latchkey_domain::SystemClock;
 
 pub use arguments::{Cli, Command, command, parse};
 pub use console::Console;
@@ -67,6 +69,11 @@ async fn carry_out(
         Command::Keys(command) => keys::run(&command),
         Command::RedirectUris => redirect_uris::run(environment),
         Command::Migrations(command) => migrations::run(environment, command, console).await,
+        Command::Doctor(doctor) => {
+            let report = doctor.examine(environment, Arc::new(SystemClock)).await?;
+            let answer = Answer::new(report.to_string(), report.to_json());
+            Ok(answer.with_finding(!report.is_healthy()))
+        }
         Command::Completion { shell } => Ok(completion::script(shell)),
     }
 }

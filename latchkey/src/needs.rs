@@ -174,6 +174,13 @@ pub const NEEDS: &[Needs] = &[
         network: "none",
     },
     Needs {
+        commands: &["doctor"],
+        role: Role::Operator,
+        variables: &["DATABASE_URL", "AMQP_URL"],
+        optional: &["PUBLIC_URL", "AUTH_…", "GRPC_TLS_…", "RABBITMQ_API_URL"],
+        network: "database, broker, providers, services",
+    },
+    Needs {
         commands: &["migrations apply"],
         role: Role::Owner,
         variables: DATABASE,

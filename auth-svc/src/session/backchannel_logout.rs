@@ -16,7 +16,7 @@ use crate::http::metrics;
 use crate::http::rate_limit::TooManyRequests;
 use crate::http::router::Routes;
 use crate::state::State;
-use crate::store::identity;
+use crate::store::clock;
 use crate::store::session::logout::{self, Ended};
 
 /// Registers the routes.
@@ -176,7 +176,7 @@ async fn end_sessions(
         return Ok(None);
     }
     let ended = logout::end(&mut transaction, provider, token).await?;
-    let ended_at = timestamp(identity::now(&mut transaction).await?);
+    let ended_at = timestamp(clock::now(&mut transaction).await?);
     for Ended {
         session,
         user,

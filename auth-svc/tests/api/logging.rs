@@ -160,13 +160,13 @@ async fn a_refusal_is_one_line_with_its_trace_id_and_no_line_holds_a_secret() {
     // Who sends a trace from the internet does not choose the trace of their request.
     assert!(!log.contains(TRACE), "{log}");
     let spans = receiver.spans();
-    let callback = spans
+    let span = spans
         .iter()
         .find(|span| span.trace_id == trace && span.kind == "server");
-    let callback = callback.unwrap();
-    assert_eq!(callback.name, "GET /auth/{provider}/redirect");
-    assert_eq!(callback.parent_id, "");
-    assert_eq!(callback.links, [(TRACE.to_owned(), SPAN.to_owned())]);
+    let span = span.unwrap();
+    assert_eq!(span.name, "GET /auth/{provider}/redirect");
+    assert_eq!(span.parent_id, "");
+    assert_eq!(span.links, [(TRACE.to_owned(), SPAN.to_owned())]);
     assert!(spans.iter().all(|span| span.trace_id != TRACE));
 
     let mut secrets: Vec<String> = demo

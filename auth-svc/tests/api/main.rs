@@ -2,6 +2,7 @@
 //! port, with a real PostgreSQL and the demo provider.
 
 #![expect(
+    clippy::expect_used,
     clippy::unwrap_used,
     clippy::panic,
     reason = "a failure in a helper fails its test"

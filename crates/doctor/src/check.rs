@@ -20,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(8);
 /// Runs every check and returns what each saw.
 pub(crate) async fn run_all(world: &World, progress: &Progress) -> Vec<(CheckId, Outcome)> {
     let runs = CheckId::ALL.into_iter().map(|check| async move {
-        let outcome = within(check, run(check, world)).await;
+        let outcome = Box::pin(within(check, run(check, world))).await;
         progress.ended(check);
         (check, outcome)
     });

@@ -34,7 +34,9 @@ pub(crate) enum DatabaseProblem {
 
 impl DatabaseProblem {
     fn of(error: &sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|error| error.code());
+        let code = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
         match (code.as_deref(), error) {
             // invalid_password, invalid_authorization_specification
             (Some("28P01" | "28000"), _) => Self::Login,

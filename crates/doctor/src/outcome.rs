@@ -35,7 +35,9 @@ pub(crate) enum NotLooked {
 impl NotLooked {
     /// Why a statement failed.
     pub(crate) fn of_statement(error: &sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|error| error.code());
+        let code = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
         match code.as_deref() {
             // insufficient_privilege
             Some("42501") => Self::NoRight,

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use latchkey_workspaces::domain_policy::PolicyRefusal;
 use latchkey_providers::FailureClass;
+use latchkey_workspaces::domain_policy::PolicyRefusal;
 use time::Duration;
 
 use crate::certificate::Life;

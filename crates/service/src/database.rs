@@ -24,8 +24,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 pub use check::DatabaseCheck;
 pub use connect_once::{ConnectError, connect_once};
 pub use connection_checks::{RECENTLY_TESTED, without_tests};
-pub use pool_metrics::measure_pool;
 pub(crate) use pool_metrics::acquire_times;
+pub use pool_metrics::measure_pool;
 pub use pooler::{is_pooled_by_transaction, refuse_transaction_pooling};
 pub use time_limit::{ANSWER, UNHURRIED, within};
 

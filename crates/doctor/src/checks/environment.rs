@@ -1,11 +1,11 @@
 //! The variables of the services, read as the services read them.
 
-use latchkey_workspaces::domain_list::DomainList;
 use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
 use latchkey_messaging::broker::BrokerConfig;
 use latchkey_policy::{CallerSettings, CallersBy};
 use latchkey_sealing::SealingKey;
 use latchkey_service::{database, trust};
+use latchkey_workspaces::domain_list::DomainList;
 use url::Url;
 
 use crate::finding::Finding;

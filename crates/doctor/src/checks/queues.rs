@@ -77,6 +77,7 @@ pub(crate) async fn check(world: &World) -> Outcome {
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn failed(error: BrokerError) -> NotLooked {
     NotLooked::Failed(error.to_string())
 }

@@ -83,10 +83,11 @@ async fn exit_codes_tell_findings_from_a_doctor_that_could_not_look() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let write = |secret: &str| {
         let variables = deployment.variables.iter();
-        let mut lines: String = variables
-            .map(|(name, value)| format!("{name}={value}\n"))
+        let mut lines: Vec<String> = variables
+            .map(|(name, value)| format!("{name}={value}"))
             .collect();
-        lines.push_str(secret);
+        lines.push(secret.to_owned());
+        let lines = lines.join("\n");
         std::fs::write(file.path(), lines).unwrap();
     };
     let env = format!("auth-svc={}", file.path().display());

@@ -2,8 +2,8 @@
 //!
 //! sqlx reports every statement that ended, with the time that it took. So the spans need nothing
 //! at the places where statements are sent, and no statement is forgotten. A statement's
-//! parameters are not in the report. `BEGIN` and `COMMIT` are not reported, and neither is whether
-//! the statement failed: the span around it says so.
+//! parameters are not in the report. `BEGIN` is not reported, and neither is whether a statement
+//! failed: the span around it says so.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};

@@ -1,12 +1,14 @@
 //! A Prometheus that reads the services of a stack with the configuration of `deploy/prometheus`.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context as _;
+use latchkey_domain::{Clock as _, SystemClock};
 use latchkey_servers::{Package, Progress, Prometheus, ensure_installed};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use time::OffsetDateTime;
 
 use crate::build::workspace;
 use crate::stack::{ServiceId, Stack};
@@ -52,8 +54,8 @@ pub struct Rule {
 
 /// The time in seconds since 1970.
 pub fn now() -> f64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
-    elapsed.unwrap_or_default().as_secs_f64()
+    let elapsed = SystemClock.now() - OffsetDateTime::UNIX_EPOCH;
+    elapsed.as_seconds_f64()
 }
 
 impl Monitor {

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
+use latchkey_domain::Handle;
+use latchkey_providers::{EmailStatus, Unverified};
 use latchkey_workspaces::domain_list::DomainList;
 use latchkey_workspaces::domain_policy::{
     Admission, Claims, DeploymentPolicy, Facts as PolicyFacts, Invitation, PolicyRefusal, decide,
 };
-use latchkey_domain::Handle;
-use latchkey_providers::{EmailStatus, Unverified};
 
 use super::facts::{Facts, Workspace};
 use crate::checks::environment::allowed_domains;
