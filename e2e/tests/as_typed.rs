@@ -392,7 +392,20 @@ fn no_relation_that_an_operator_may_read_contains_a_token() -> anyhow::Result<()
         assert!(issued.len() >= 3, "{} tokens and codes", issued.len());
         let mut text = String::new();
         for relation in &relations {
-            let said = psql(&stack, &format!("SELECT to_json(t) FROM {relation} AS t;"))?;
+            let columns = psql(
+                &stack,
+                &format!(
+                    "SELECT string_agg(format('%I', attname), ', ') FROM pg_attribute
+                     WHERE attrelid = '{relation}'::regclass AND attnum > 0
+                       AND NOT attisdropped
+                       AND has_column_privilege(attrelid, attnum, 'SELECT');"
+                ),
+            )?;
+            let columns = rows(columns)?.join(", ");
+            let said = psql(
+                &stack,
+                &format!("SELECT to_json(t) FROM (SELECT {columns} FROM {relation}) AS t;"),
+            )?;
             text += &said.map_err(anyhow::Error::msg)?;
         }
         for seen in ["grace@acme.example", "[sealed]", "ONGOING", "acme.test"] {

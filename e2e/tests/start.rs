@@ -30,7 +30,7 @@ fn auth_svc() -> anyhow::Result<Required> {
         ("FLOW_COOKIE_KEYS", format!("k1:{}", "A".repeat(43)).into()),
         (
             "SESSION_SIGNING_KEYS",
-            generated("auth-svc", "SESSION_SIGNING_KEYS")?,
+            generated("latchkey", "SESSION_SIGNING_KEYS")?,
         ),
         (
             "SEALING_PUBLIC_KEY",

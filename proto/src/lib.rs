@@ -43,9 +43,11 @@ pub mod account {
 pub mod reason;
 
 mod descriptors;
+mod duration;
 mod timestamp;
 
 pub use descriptors::descriptors_of;
+pub use duration::duration_of;
 pub use timestamp::{time_of, time_to_microsecond, timestamp};
 
 /// The encoded file descriptor set of the contract.

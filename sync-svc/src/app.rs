@@ -118,7 +118,9 @@ impl Application {
         )
         .with_retry_schedule(config.retry_schedule)
         .with_clock(clock.clone());
-        let relay = Relay::new(pool.clone(), Schema::Sync, config.broker.clone(), SOURCE);
+        // The queues are declared before the first event is published.
+        let relay = Relay::new(pool.clone(), Schema::Sync, config.broker.clone(), SOURCE)
+            .publishing_after(maintenance.declared());
         let readiness = Readiness::default()
             .until(asked.clone())
             .with(DatabaseCheck::new(pool.clone(), store::WRITE))
@@ -126,18 +128,10 @@ impl Application {
             .reporting(maintenance.refused_declarations())
             .reporting(consumer.refused_declarations())
             .reporting(relay.refused_declarations());
-        let declared = maintenance.declared();
         tasks.spawn("maintenance of the topology", maintenance.run(stop.clone()));
         tasks.spawn("consumer", consumer.run(stop.clone()));
         behind.spawn("pool metrics", measure_pool(pool.clone(), end.clone()));
-        let ended = end.clone();
-        behind.spawn("outbox relay", async move {
-            // The queues are declared before the first event is published.
-            tokio::select! {
-                () = declared.cancelled() => relay.run(ended).await,
-                () = ended.cancelled() => {}
-            }
-        });
+        behind.spawn("outbox relay", relay.run(end.clone()));
         tasks.spawn(
             "sweep",
             sweep::run(pool.clone(), clock.clone(), stop.clone()),

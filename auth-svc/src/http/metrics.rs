@@ -30,7 +30,7 @@ const STATUSES_WITHOUT_ROUTE: [&str; 3] = ["400", "404", "405"];
 
 /// The outcomes of a sign-in: the three good ones, `over` if a person reloaded a callback whose
 /// flow is finished, and the error codes.
-const OUTCOMES: [&str; 35] = [
+const OUTCOMES: [&str; 36] = [
     "signed_in",
     "connected",
     "consent_needed",
@@ -61,6 +61,7 @@ const OUTCOMES: [&str; 35] = [
     "request_too_long",
     "return_location_refused",
     "session_changed",
+    "signed_out_at_provider",
     "tenant_not_allowed",
     "token_too_large",
     "too_many_requests",

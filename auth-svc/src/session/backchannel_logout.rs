@@ -9,8 +9,8 @@ use latchkey_proto::events::SessionEnded;
 use latchkey_proto::timestamp;
 use latchkey_providers::{BACKCHANNEL_LOGOUT, LogoutToken, LogoutTokenError, built_in_names};
 use latchkey_service::database::{ANSWER, within};
-use serde::Deserialize;
 use serde_json::json;
+use url::form_urlencoded;
 
 use crate::http::metrics;
 use crate::http::rate_limit::TooManyRequests;
@@ -32,7 +32,7 @@ pub fn routes(routes: &mut Routes<'_>) {
 enum LogoutError {
     #[error("the provider is not configured")]
     NotConfigured,
-    #[error("the request has no logout_token")]
+    #[error("the request does not have one logout_token")]
     NoToken,
     #[error("the provider sends too many logout tokens: {0}")]
     TooManyRequests(#[from] TooManyRequests),
@@ -62,9 +62,15 @@ impl LogoutError {
     }
 }
 
-#[derive(Deserialize)]
-struct Form {
-    logout_token: Option<String>,
+/// Returns the token of a form. A form with two has none.
+fn token_of(form: &[u8]) -> Result<String, LogoutError> {
+    let mut tokens = form_urlencoded::parse(form)
+        .filter(|(name, _)| name == "logout_token")
+        .map(|(_, token)| token.into_owned());
+    match (tokens.next(), tokens.next()) {
+        (Some(token), None) => Ok(token),
+        _ => Err(LogoutError::NoToken),
+    }
 }
 
 /// Ends sessions at the request of Google or Microsoft.
@@ -79,9 +85,9 @@ struct Form {
 async fn built_in(
     state: web::Data<State>,
     provider: web::Path<String>,
-    form: web::Form<Form>,
+    form: web::Bytes,
 ) -> HttpResponse {
-    answer(&state, &provider, form.into_inner()).await
+    answer(&state, &provider, &form).await
 }
 
 /// Ends sessions at the request of another OpenID provider.
@@ -96,12 +102,12 @@ async fn built_in(
 async fn oidc(
     state: web::Data<State>,
     provider: web::Path<String>,
-    form: web::Form<Form>,
+    form: web::Bytes,
 ) -> HttpResponse {
-    answer(&state, &provider, form.into_inner()).await
+    answer(&state, &provider, &form).await
 }
 
-async fn answer(state: &State, name: &str, form: Form) -> HttpResponse {
+async fn answer(state: &State, name: &str, form: &[u8]) -> HttpResponse {
     let error = match end(state, name, form).await {
         Ok(()) => {
             return HttpResponse::Ok()
@@ -124,7 +130,7 @@ async fn answer(state: &State, name: &str, form: Form) -> HttpResponse {
 }
 
 #[tracing::instrument(name = "session.backchannel_logout", skip_all, fields(provider = name))]
-async fn end(state: &State, name: &str, form: Form) -> Result<(), LogoutError> {
+async fn end(state: &State, name: &str, form: &[u8]) -> Result<(), LogoutError> {
     let name: ProviderName = name.parse().map_err(|_| LogoutError::NotConfigured)?;
     let provider = state
         .providers
@@ -132,8 +138,7 @@ async fn end(state: &State, name: &str, form: Form) -> Result<(), LogoutError> {
         .ok_or(LogoutError::NotConfigured)?;
     let ended = async {
         state.rate_limits.logout_token(&name)?;
-        let token = form.logout_token.ok_or(LogoutError::NoToken)?;
-        let token = provider.verify_logout_token(&token).await?;
+        let token = provider.verify_logout_token(&token_of(form)?).await?;
         Ok(within(ANSWER, end_sessions(state, &name, &token)).await?)
     };
     match ended.await {

@@ -61,7 +61,7 @@ async fn a_session_at_the_provider_ends_the_sessions_that_began_in_it() {
     let app = TestApp::start().await;
     let mut here = signed_in(&app, "ada", "first").await;
     let mut elsewhere = signed_in(&app, "ada", "second").await;
-    let mut other = signed_in(&app, "bob", "third").await;
+    let mut other = signed_in(&app, "grace", "third").await;
     let session = here.me().await.unwrap()["sessionId"].clone();
     let token = here.access_token().await;
     let replica = app.replica(&[]);
@@ -90,7 +90,7 @@ async fn a_subject_ends_every_session_of_the_person_with_this_provider() {
     let mut first = signed_in(&app, "ada", "first").await;
     let mut second = signed_in(&app, "ada", "second").await;
     let subject = app.events().await.pop().unwrap().identity.unwrap().subject;
-    let mut other = signed_in(&app, "bob", "third").await;
+    let mut other = signed_in(&app, "grace", "third").await;
     let mut at_google = app.signed_in("ada").await;
 
     assert_eq!(log_out(&app, &json!({ "sub": subject })).await.status, 200);
@@ -128,7 +128,7 @@ async fn a_sign_in_whose_session_at_the_provider_has_ended_begins_no_session() {
         .run_flow_to_callback(&mut browser, start, &Decision::allow("ada"))
         .await;
     assert_eq!(log_out(&app, &json!({ "sid": "first" })).await.status, 200);
-    let response = browser.get(&callback).await;
+    let response = browser.clone().json().get(&callback).await;
     assert_eq!(response.status, 401, "{}", response.body);
     assert_eq!(response.code(), "signed_out_at_provider");
     assert_eq!(browser.me().await, None);

@@ -170,6 +170,7 @@ fn no_span_log_line_or_metric_has_a_secret_or_an_address() -> anyhow::Result<()>
         stack.demo().inject(
             Fault::on(Endpoint::Token)
                 .of_grant("refresh_token")
+                .times(u32::MAX)
                 .answering(400, REFUSAL),
         );
         let refused = refresh_access_token(&mut tokens, account.id, token.version).await;

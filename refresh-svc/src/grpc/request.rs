@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use latchkey_domain::{AccountId, Handle, ProviderName, ScopeSet, WorkspaceId};
+use latchkey_proto::duration_of;
 use latchkey_proto::token::account_selector::Selector;
 use latchkey_proto::token::{AccountSelector, GetAccessTokenRequest, RefreshAccessTokenRequest};
 use tonic::Status;
@@ -61,9 +62,9 @@ pub(super) fn selected(selector: Option<AccountSelector>) -> Result<Selected, St
 }
 
 pub(super) fn need(request: &GetAccessTokenRequest) -> Result<Need, Status> {
-    let min_remaining = match request.min_remaining {
+    let min_remaining = match &request.min_remaining {
         None => DEFAULT_MIN_REMAINING,
-        Some(duration) => Duration::try_from(duration)
+        Some(duration) => Duration::try_from(duration_of(duration))
             .map_err(|_| invalid("min_remaining", &"must not be negative"))?,
     };
     if min_remaining > MAX_MIN_REMAINING {

@@ -186,7 +186,7 @@ async fn reflection_is_served_in_its_older_version_too() {
 // A caller can tell a method that this version lacks from one that the policy forbids.
 #[tokio::test]
 async fn an_unknown_method_is_unimplemented_whatever_the_policy_says() {
-    let policy = PolicyFile::new(&everything("somebody else"));
+    let policy = PolicyFile::new(&everything("somebody-else"));
     let world = World::new().await.with_policy(&policy);
     let replica = world.replica();
     let tls = tls(&world.certificates).identity(identity(&world.certificates));

@@ -3,7 +3,7 @@
 use latchkey_domain::JobId;
 use latchkey_proto::account::report_sync_request::{Failed, Report};
 use latchkey_proto::account::{self, ChannelKind, FailureKind, ReportSyncRequest};
-use latchkey_proto::timestamp;
+use latchkey_proto::{duration_of, timestamp};
 
 use super::status::RpcError;
 use crate::channel::{Failure, Input, Kind, Stage, SyncStatus};
@@ -124,12 +124,11 @@ fn failure(failed: &Failed) -> Result<Failure, RpcError> {
     match failed.kind() {
         FailureKind::Unspecified => Err(RpcError::invalid("failed.kind", "is missing")),
         FailureKind::Retryable => {
-            let asked = failed.retry_after.map(std::time::Duration::try_from);
-            let asked = asked
-                .transpose()
-                .map_err(|_| RpcError::invalid("failed.retry_after", "must not be negative"))?;
-            // Beyond the range of this type, it is above the longest wait anyway.
-            let asked = asked.map(|wait| wait.try_into().unwrap_or(time::Duration::MAX));
+            let asked = failed.retry_after.as_ref().map(duration_of);
+            if asked.is_some_and(time::Duration::is_negative) {
+                let problem = "must not be negative";
+                return Err(RpcError::invalid("failed.retry_after", problem));
+            }
             Ok(Failure::Retryable(asked, detail))
         }
         FailureKind::InsufficientPermissions => Ok(Failure::InsufficientPermissions(detail)),

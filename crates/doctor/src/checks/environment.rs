@@ -53,7 +53,9 @@ fn look(world: &World, source: &Source) -> Read {
     }
     // Only then are the names complete that a misspelt one is compared with.
     if reader.is_some() {
-        faults.extend(environment.warnings());
+        let read = environment.names_read();
+        let unread = |warning: &ConfigError| !read.contains(&warning.name);
+        faults.extend(environment.warnings().into_iter().filter(unread));
     }
     Read {
         source: source.name.clone(),

@@ -118,7 +118,7 @@ async fn a_database_that_cannot_be_reached_is_the_only_finding() {
 async fn a_role_that_the_database_refuses_is_told_apart_from_a_server_that_is_down() {
     let deployment = Deployment::start().await;
     let url = deployment.database.url(Role::Operator);
-    let wrong = url.replacen("an_operator", "nobody_here", 1);
+    let wrong = url.replacen("operator_person", "nobody_here", 1);
     let report = deployment
         .examine_with(&[], &[("DATABASE_URL", &wrong)])
         .await;

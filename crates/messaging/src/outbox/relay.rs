@@ -44,6 +44,7 @@ pub struct Relay {
     publisher: Publisher,
     refused_declarations: RefusedDeclarations,
     poll_interval: Duration,
+    publishes_after: CancellationToken,
 }
 
 impl Relay {
@@ -62,7 +63,20 @@ impl Relay {
             broker,
             refused_declarations: RefusedDeclarations::default(),
             poll_interval: POLL_INTERVAL,
+            publishes_after: {
+                let now = CancellationToken::new();
+                now.cancel();
+                now
+            },
         }
+    }
+
+    /// Publishes nothing before this token is cancelled. The state of the outbox is measured before,
+    /// too.
+    #[must_use]
+    pub fn publishing_after(mut self, ready: CancellationToken) -> Self {
+        self.publishes_after = ready;
+        self
     }
 
     /// Replaces the time after which the outbox is read without a notification, 2 seconds by default.
@@ -85,7 +99,12 @@ impl Relay {
         tokio::join!(
             notifications::listen(&self.pool, self.schema, &notify, &stop),
             lag::measure(&self.pool, self.schema, &stop),
-            self.publish_until(&notify, &stop),
+            async {
+                let ready = stop.run_until_cancelled(self.publishes_after.cancelled());
+                if ready.await.is_some() {
+                    self.publish_until(&notify, &stop).await;
+                }
+            },
         );
     }
 
