@@ -47,11 +47,14 @@ export async function consume(url: string, queue: string, handlers: Handlers): P
     const work = handle(channel, message, handlers).finally(() => running.delete(work));
     running.add(work);
   };
+  let open: Channel | undefined;
   const connection = await connect(url, {
     recovery: {
       // So that the listener below learns of the first attempts too.
       waitForConnect: false,
-      setup: (model: ChannelModel) => bindAndConsume(model, queue, Object.keys(handlers), deliver),
+      setup: async (model: ChannelModel) => {
+        open = await bindAndConsume(model, queue, Object.keys(handlers), deliver);
+      },
     },
   });
   const report = (error: Error) => console.error(`RabbitMQ: ${error.message}`);
@@ -61,6 +64,8 @@ export async function consume(url: string, queue: string, handlers: Handlers): P
   return {
     close: async () => {
       await Promise.all(running);
+      // The broker answers after it has received every acknowledgement of the channel.
+      await open?.close();
       await connection.close();
     },
   };
@@ -72,7 +77,7 @@ async function bindAndConsume(
   queue: string,
   keys: readonly string[],
   deliver: (channel: Channel, message: ConsumeMessage) => void,
-): Promise<void> {
+): Promise<Channel> {
   const channel = await connection.createChannel();
   channel.on("error", (error) => console.error(`RabbitMQ: ${error.message}`));
   // Durable and replicated: the queue keeps events while this service is down.
@@ -89,6 +94,7 @@ async function bindAndConsume(
       deliver(channel, message);
     }
   });
+  return channel;
 }
 
 async function handle(channel: Channel, message: ConsumeMessage, handlers: Handlers): Promise<void> {
