@@ -162,19 +162,22 @@ fn no_span_log_line_or_metric_has_a_secret_or_an_address() -> anyhow::Result<()>
         let landing = flow(&stack, &mut ada, at, &eve, &mut secrets).await?;
         assert!(landing.location.is_none(), "{}", landing.body);
 
-        // And with refreshes.
-        let account = account(&stack, Route::GOOGLE.provider, HANDLE).await?;
+        // And with refreshes. A caller forces one of an account in a minute.
+        let google = Route::GOOGLE.provider;
+        let refreshed = account(&stack, google, HANDLE).await?;
+        let refused = account(&stack, google, "eve@mail.example").await?;
         let mut tokens = stack.tokens(0).await?;
-        let token = get_access_token(&mut tokens, account.id, Duration::from_mins(1)).await?;
-        let token = refresh_access_token(&mut tokens, account.id, token.version).await?;
+        let life = Duration::from_mins(1);
+        let token = get_access_token(&mut tokens, refreshed.id, life).await?;
+        refresh_access_token(&mut tokens, refreshed.id, token.version).await?;
+        let token = get_access_token(&mut tokens, refused.id, life).await?;
         stack.demo().inject(
             Fault::on(Endpoint::Token)
                 .of_grant("refresh_token")
-                .times(u32::MAX)
                 .answering(400, REFUSAL),
         );
-        let refused = refresh_access_token(&mut tokens, account.id, token.version).await;
-        assert!(refused.is_err());
+        let refused = refresh_access_token(&mut tokens, refused.id, token.version).await;
+        assert!(refused.is_err(), "a refused refresh gave a token");
 
         let mut places = Vec::new();
         for (_, service) in stack.services() {
