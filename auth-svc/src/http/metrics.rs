@@ -88,6 +88,7 @@ pub fn create(state: &State, routes: &OpenApi) {
     for provider in state.providers.iter() {
         flows(provider.name()).increment(0);
         create_sign_ins(provider.name().as_str());
+        create_logouts(provider.name().as_str());
     }
     create_sign_ins(UNKNOWN);
 }
@@ -105,6 +106,14 @@ fn describe() {
         "latchkey_sign_ins_total",
         "Sign-ins and connections that ended, by provider and outcome: signed_in, connected, \
          consent_needed, over, or the code of the refusal."
+    );
+    describe_counter!(
+        "latchkey_logout_tokens_total",
+        "Logout tokens of providers, by outcome: accepted, repeated, refused or unavailable."
+    );
+    describe_counter!(
+        "latchkey_logout_sessions_total",
+        "Sessions that logout tokens ended, by provider."
     );
     describe_counter!(
         "latchkey_flows_started_total",
@@ -162,16 +171,29 @@ pub async fn count_request<B: MessageBody>(
     answered
 }
 
+/// Outcomes of logout tokens.
+const LOGOUT_OUTCOMES: [&str; 4] = ["accepted", "repeated", "refused", "unavailable"];
+
+fn logout_tokens(provider: String, outcome: &'static str) -> Counter {
+    counter!("latchkey_logout_tokens_total", "provider" => provider, "outcome" => outcome)
+}
+
+fn logout_sessions(provider: String) -> Counter {
+    counter!("latchkey_logout_sessions_total", "provider" => provider)
+}
+
+fn create_logouts(provider: &str) {
+    for outcome in LOGOUT_OUTCOMES {
+        logout_tokens(provider.to_owned(), outcome).increment(0);
+    }
+    logout_sessions(provider.to_owned()).increment(0);
+}
+
 /// Counts a logout token by its outcome: `accepted`, `repeated`, `refused` or `unavailable`, and the
 /// sessions that it ended.
 pub fn count_logout_token(provider: &ProviderName, outcome: &'static str, ended: usize) {
-    let labels = [
-        ("provider", provider.to_string()),
-        ("outcome", outcome.to_owned()),
-    ];
-    counter!("latchkey_logout_tokens_total", &labels).increment(1);
-    let provider = provider.to_string();
-    counter!("latchkey_logout_sessions_total", "provider" => provider).increment(ended as u64);
+    logout_tokens(provider.to_string(), outcome).increment(1);
+    logout_sessions(provider.to_string()).increment(ended as u64);
 }
 
 /// Counts a sign-in or a connection by its outcome: `signed_in`, `connected`,
