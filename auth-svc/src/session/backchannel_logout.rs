@@ -73,39 +73,37 @@ fn token_of(form: &[u8]) -> Result<String, LogoutError> {
     }
 }
 
-/// Ends sessions at the request of Google or Microsoft.
-#[utoipa::path(post, path = "/auth/{provider}/backchannel-logout", tag = "session",
-    request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "`logout_token`"),
-    params(("provider" = String, Path, description = "Name of the provider")), responses(
-    (status = 200, description = "The sessions have ended, or the token was used before"),
-    (status = 400, description = "The logout token is missing or not valid", body = serde_json::Value),
-    (status = 404, description = "The provider is not configured", body = serde_json::Value),
-    (status = 429, description = "The provider sends too many", body = serde_json::Value),
-    (status = 503, description = "The keys of the provider or the database are not available", body = serde_json::Value)))]
-async fn built_in(
-    state: web::Data<State>,
-    provider: web::Path<String>,
-    form: web::Bytes,
-) -> HttpResponse {
-    answer(&state, &provider, &form).await
+macro_rules! ends {
+    ($name:ident, $path:literal, $summary:literal) => {
+        #[doc = $summary]
+        #[utoipa::path(post, path = $path, tag = "session",
+            request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "`logout_token`"),
+            params(("provider" = String, Path, description = "Name of the provider")), responses(
+            (status = 200, description = "The sessions have ended, or the token was used before"),
+            (status = 400, description = "The logout token is missing or not valid", body = serde_json::Value),
+            (status = 404, description = "The provider is not configured", body = serde_json::Value),
+            (status = 429, description = "The provider sends too many", body = serde_json::Value),
+            (status = 503, description = "The keys of the provider or the database are not available", body = serde_json::Value)))]
+        async fn $name(
+            state: web::Data<State>,
+            provider: web::Path<String>,
+            form: web::Bytes,
+        ) -> HttpResponse {
+            answer(&state, &provider, &form).await
+        }
+    };
 }
 
-/// Ends sessions at the request of another OpenID provider.
-#[utoipa::path(post, path = "/auth/oidc/{provider}/backchannel-logout", tag = "session",
-    request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "`logout_token`"),
-    params(("provider" = String, Path, description = "Name of the provider")), responses(
-    (status = 200, description = "The sessions have ended, or the token was used before"),
-    (status = 400, description = "The logout token is missing or not valid", body = serde_json::Value),
-    (status = 404, description = "The provider is not configured", body = serde_json::Value),
-    (status = 429, description = "The provider sends too many", body = serde_json::Value),
-    (status = 503, description = "The keys of the provider or the database are not available", body = serde_json::Value)))]
-async fn oidc(
-    state: web::Data<State>,
-    provider: web::Path<String>,
-    form: web::Bytes,
-) -> HttpResponse {
-    answer(&state, &provider, &form).await
-}
+ends!(
+    built_in,
+    "/auth/{provider}/backchannel-logout",
+    "Ends sessions at the request of Google or Microsoft."
+);
+ends!(
+    oidc,
+    "/auth/oidc/{provider}/backchannel-logout",
+    "Ends sessions at the request of another OpenID provider."
+);
 
 async fn answer(state: &State, name: &str, form: &[u8]) -> HttpResponse {
     let error = match end(state, name, form).await {

@@ -29,7 +29,7 @@ pub(crate) enum Life {
 }
 
 impl Validity {
-    /// Reads a certificate. `None` if it is none.
+    /// Reads a certificate. `None` if the bytes are not a certificate.
     pub(crate) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
         let time = |seconds| OffsetDateTime::from_unix_timestamp(seconds).ok();

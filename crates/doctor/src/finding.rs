@@ -281,7 +281,7 @@ pub(crate) enum Finding {
         account: String,
         class: Option<FailureClass>,
     },
-    /// No token can be read, because there is none.
+    /// The account has no grant, so no token can be read.
     NoGrant { account: String },
     /// A channel failed.
     ChannelFailed {

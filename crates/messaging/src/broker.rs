@@ -5,6 +5,7 @@ mod check;
 mod config;
 mod connect;
 mod error;
+mod look;
 mod publish;
 mod retry_delay;
 
@@ -12,5 +13,6 @@ pub use check::BrokerCheck;
 pub use config::{BrokerConfig, InvalidBrokerUrl};
 pub use error::BrokerError;
 pub(crate) use error::reply;
+pub(crate) use look::look_at_queue;
 pub(crate) use publish::{confirmed, open_confirm_channel, publish, set_confirm_mode};
 pub(crate) use retry_delay::RetryDelay;

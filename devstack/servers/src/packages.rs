@@ -128,7 +128,7 @@ pub fn ensure_installed(packages: &[Package], progress: &Progress) -> Result<(),
     arguments.extend(packages);
     apt_get(&arguments)?;
     for link in missing.iter().flat_map(|package| package.starts_at_boot()) {
-        // Without systemd there is none.
+        // A machine without systemd has no such link.
         let _ = fs::remove_file(link);
     }
     match missing.into_iter().find(|package| !package.is_installed()) {

@@ -44,7 +44,7 @@ pub struct Relay {
     publisher: Publisher,
     refused_declarations: RefusedDeclarations,
     poll_interval: Duration,
-    publishes_after: CancellationToken,
+    publishes_after: Option<CancellationToken>,
 }
 
 impl Relay {
@@ -63,11 +63,7 @@ impl Relay {
             broker,
             refused_declarations: RefusedDeclarations::default(),
             poll_interval: POLL_INTERVAL,
-            publishes_after: {
-                let now = CancellationToken::new();
-                now.cancel();
-                now
-            },
+            publishes_after: None,
         }
     }
 
@@ -75,7 +71,7 @@ impl Relay {
     /// too.
     #[must_use]
     pub fn publishing_after(mut self, ready: CancellationToken) -> Self {
-        self.publishes_after = ready;
+        self.publishes_after = Some(ready);
         self
     }
 
@@ -100,10 +96,11 @@ impl Relay {
             notifications::listen(&self.pool, self.schema, &notify, &stop),
             lag::measure(&self.pool, self.schema, &stop),
             async {
-                let ready = stop.run_until_cancelled(self.publishes_after.cancelled());
-                if ready.await.is_some() {
-                    self.publish_until(&notify, &stop).await;
+                if let Some(ready) = &self.publishes_after {
+                    stop.run_until_cancelled(ready.cancelled()).await;
                 }
+                // Returns at once after `stop`.
+                self.publish_until(&notify, &stop).await;
             },
         );
     }

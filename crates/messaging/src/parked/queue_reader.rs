@@ -4,11 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use lapin::message::Delivery;
-use lapin::options::{BasicGetOptions, QueueDeclareOptions};
-use lapin::types::FieldTable;
+use lapin::options::BasicGetOptions;
 use lapin::{Channel, Connection};
 
-use crate::broker::{BrokerError, reply};
+use crate::broker::{BrokerError, look_at_queue, reply};
 use crate::topology::{EVENTS_EXCHANGE, UNROUTED_QUEUE, parked_queue};
 
 /// How often it is checked whether the broker has requeued the messages that were read: for at
@@ -73,12 +72,7 @@ impl QueueReader {
     ) -> Result<Self, BrokerError> {
         let name = queue.name();
         let channel = reply("open a channel", connection.create_channel()).await?;
-        let passive = QueueDeclareOptions {
-            passive: true,
-            ..QueueDeclareOptions::default()
-        };
-        let declared = channel.queue_declare(name.as_str().into(), passive, FieldTable::default());
-        let message_count = reply("look at the queue", declared).await?.message_count();
+        let message_count = look_at_queue(&channel, &name).await?.message_count();
         Ok(Self {
             channel,
             queue: queue.clone(),

@@ -1,6 +1,6 @@
 //! Looks at exchanges and queues without changing them.
 
-use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
+use lapin::options::ExchangeDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ExchangeKind};
 
@@ -9,7 +9,7 @@ use super::names::{
     EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue, RECENT_QUEUE, Subscription, UNROUTED_EXCHANGE,
     UNROUTED_QUEUE,
 };
-use crate::broker::{BrokerError, reply};
+use crate::broker::{BrokerError, look_at_queue, reply};
 
 /// What the broker says about an exchange or a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,14 +94,7 @@ impl Inspector<'_> {
     }
 
     async fn queue(&mut self, name: &str) -> Result<(), BrokerError> {
-        let passive = QueueDeclareOptions {
-            passive: true,
-            ..QueueDeclareOptions::default()
-        };
-        let declared = self
-            .channel
-            .queue_declare(name.into(), passive, FieldTable::default());
-        let outcome = reply("look at the queue", declared).await;
+        let outcome = look_at_queue(&self.channel, name).await;
         let outcome = outcome.map(|queue| Presence::Queue {
             messages: queue.message_count(),
             consumers: queue.consumer_count(),

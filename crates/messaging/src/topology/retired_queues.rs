@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use lapin::options::{BasicAckOptions, BasicGetOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{BasicAckOptions, BasicGetOptions, QueueDeleteOptions};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ErrorKind};
@@ -16,7 +16,7 @@ use super::declare::{RefusedDeclaration, refusal};
 use super::names::{EVENTS_EXCHANGE, Subscription, parked_queue};
 use super::refused_declarations::RefusedDeclarations;
 use super::retry_schedule::RetrySchedule;
-use crate::broker::{BrokerError, confirmed, open_confirm_channel, publish, reply};
+use crate::broker::{BrokerError, confirmed, look_at_queue, open_confirm_channel, publish, reply};
 use crate::envelope;
 use crate::event::Event;
 
@@ -163,12 +163,7 @@ impl RetiredQueues {
 
 /// The number of consumers of a queue, or `None` if the queue does not exist.
 async fn consumer_count(channel: &Channel, queue: &str) -> Result<Option<u32>, BrokerError> {
-    let passive = QueueDeclareOptions {
-        passive: true,
-        ..QueueDeclareOptions::default()
-    };
-    let declared = channel.queue_declare(queue.into(), passive, FieldTable::default());
-    match reply("look at the queue", declared).await {
+    match look_at_queue(channel, queue).await {
         Ok(found) => Ok(Some(found.consumer_count())),
         Err(error) if is_not_found(&error) => Ok(None),
         Err(error) => Err(error),

@@ -1,11 +1,9 @@
 //! How many messages wait in the queues.
 
 use lapin::Connection;
-use lapin::options::QueueDeclareOptions;
-use lapin::types::FieldTable;
 use metrics::{describe_gauge, gauge};
 
-use crate::broker::{BrokerError, reply};
+use crate::broker::{BrokerError, look_at_queue, reply};
 use crate::topology::{JobQueue, RetrySchedule, SYNC_SVC_QUEUE, UNROUTED_QUEUE, parked_queue};
 
 /// The queues whose messages are counted.
@@ -47,13 +45,7 @@ impl QueueDepths {
         for queue in &self.0 {
             // A refusal closes the channel, so each queue has one of its own.
             let channel = reply("open a channel", connection.create_channel()).await?;
-            let passive = QueueDeclareOptions {
-                passive: true,
-                ..QueueDeclareOptions::default()
-            };
-            let asked =
-                channel.queue_declare(queue.as_str().into(), passive, FieldTable::default());
-            match reply("look at the queue", asked).await {
+            match look_at_queue(&channel, queue).await {
                 Ok(found) => {
                     gauge!("latchkey_queue_messages", "queue" => queue.clone())
                         .set(found.message_count());
