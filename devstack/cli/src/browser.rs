@@ -45,11 +45,11 @@ impl Page {
     /// The response is not a redirect.
     pub fn redirect_target(&self) -> anyhow::Result<&Url> {
         self.location.as_ref().with_context(|| {
-            let text: String = self.body.chars().take(2_000).collect();
             format!(
-                "{} answered {} instead of a redirect: {text}",
+                "{} answered {} instead of a redirect: {}",
                 self.url.path(),
-                self.status
+                self.status,
+                self.text()
             )
         })
     }
@@ -82,9 +82,25 @@ impl Page {
             .and_then(|value| value.to_str().ok()?.strip_prefix("0; url="))
             .and_then(|url| self.url.join(url).ok())
             .with_context(|| {
-                let text: String = self.body.chars().take(2_000).collect();
-                format!("{} answered {}: {text}", self.url.path(), self.status)
+                format!(
+                    "{} answered {}: {}",
+                    self.url.path(),
+                    self.status,
+                    self.text()
+                )
             })
+    }
+
+    /// Returns what a person reads on the page, in one line of bounded length.
+    fn text(&self) -> String {
+        let start = self.body.find("<h1").unwrap_or_default();
+        let mut text = String::new();
+        for part in self.body[start..].split('<') {
+            // What stands before `>` is a tag.
+            text.extend([part.split_once('>').map_or(part, |(_, after)| after), " "]);
+        }
+        let words: Vec<&str> = text.split_whitespace().collect();
+        words.join(" ").chars().take(500).collect()
     }
 }
 

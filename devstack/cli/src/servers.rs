@@ -1,6 +1,6 @@
 //! PostgreSQL and RabbitMQ without the services, for tests and development.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use latchkey_servers::{
     Package, Postgres, Progress, RabbitMq, RunDirectory, ServerError, ensure_installed,
@@ -22,11 +22,33 @@ impl Servers {
     /// # Errors
     /// A server is missing or does not start.
     pub async fn start(group: &str, progress: &Progress) -> Result<Self, ServerError> {
+        Self::start_with(group, progress, async |directory| {
+            Postgres::start(directory).await
+        })
+        .await
+    }
+
+    /// Does the same with [`Postgres::start_for_tests`].
+    ///
+    /// # Errors
+    /// A server is missing or does not start.
+    pub async fn start_for_tests(group: &str, progress: &Progress) -> Result<Self, ServerError> {
+        Self::start_with(group, progress, async |directory| {
+            Postgres::start_for_tests(directory).await
+        })
+        .await
+    }
+
+    async fn start_with(
+        group: &str,
+        progress: &Progress,
+        start_postgres: impl AsyncFnOnce(&Path) -> Result<Postgres, ServerError>,
+    ) -> Result<Self, ServerError> {
         ensure_installed(&[Package::Postgres, Package::RabbitMq], progress)?;
         let directory = RunDirectory::create(group)?;
         progress("starting PostgreSQL and RabbitMQ");
         let (postgres, rabbitmq) = tokio::try_join!(
-            Postgres::start(directory.path()),
+            start_postgres(directory.path()),
             RabbitMq::start(directory.path())
         )?;
         Ok(Self {

@@ -75,7 +75,7 @@ pub async fn run(options: &TestOptions, progress: &Progress) -> anyhow::Result<i
     if code != 0 {
         return Ok(code);
     }
-    let servers = Servers::start("test-servers", progress).await?;
+    let servers = Servers::start_for_tests("test-servers", progress).await?;
     progress("testing");
     let mut variables = Vec::from(servers.test_variables());
     if std::env::var_os(THREADS).is_none() {

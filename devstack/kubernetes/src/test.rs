@@ -7,6 +7,7 @@ mod cases;
 mod clients;
 mod edges;
 mod load;
+mod logs;
 mod metrics_api;
 mod overlays;
 mod people;
@@ -104,7 +105,7 @@ pub async fn run(
         let row = overlays::run(kubectl, &stack.deployment).await;
         report.add(row_of(overlays::NAME, row), progress);
     }
-    let prepared = match prepare(stack, previous, progress).await {
+    let prepared = match prepare(session, stack, previous, progress).await {
         Ok(prepared) => prepared,
         Err(error) => {
             let error = error.context("the deployment could not be prepared");
@@ -163,9 +164,10 @@ struct Prepared {
     _serving: JoinSet<()>,
 }
 
-/// Applies the overlay of the tests, serves metrics, and signs in the people whose tokens are asked
-/// for.
+/// Applies the overlay of the tests, serves metrics, keeps logs, and signs in the people whose tokens
+/// are asked for.
 async fn prepare(
+    session: &Session,
     stack: &Stack,
     previous: &Previous,
     progress: &Progress,
@@ -180,6 +182,7 @@ async fn prepare(
     explain(applied, &stack.cluster, progress).await?;
     let mut serving = JoinSet::new();
     metrics_api::serve(stack, &mut serving).await?;
+    serving.spawn(logs::keep(session.logs()));
     let people = People::new(&stack.services)?;
     progress(&format!(
         "{CALLED} people sign in, whose tokens are asked for"

@@ -39,19 +39,34 @@ impl Postgres {
     /// # Errors
     /// PostgreSQL is missing, or does not start.
     pub async fn start(directory: &Path) -> Result<Self, ServerError> {
-        Self::create(directory, None).await
+        Self::create(directory, None, &[]).await
+    }
+
+    /// Does the same for tests, which create hundreds of databases with a few rows each. Autovacuum
+    /// would visit one after the other, without end.
+    ///
+    /// # Errors
+    /// PostgreSQL is missing, or does not start.
+    pub async fn start_for_tests(directory: &Path) -> Result<Self, ServerError> {
+        Self::create(directory, None, &["autovacuum=off"]).await
     }
 
     /// Creates a cluster in `directory` and starts it for other hosts: it listens on `address`
-    /// too, and accepts every client that knows a password.
+    /// too, and accepts every client that knows a password. Its log says which statements are slow,
+    /// and what they wait for.
     ///
     /// # Errors
     /// PostgreSQL is missing, or does not start.
     pub async fn start_at(directory: &Path, address: SocketAddrV4) -> Result<Self, ServerError> {
-        Self::create(directory, Some(address)).await
+        let settings = ["log_min_duration_statement=1s", "log_lock_waits=on"];
+        Self::create(directory, Some(address), &settings).await
     }
 
-    async fn create(directory: &Path, address: Option<SocketAddrV4>) -> Result<Self, ServerError> {
+    async fn create(
+        directory: &Path,
+        address: Option<SocketAddrV4>,
+        settings: &[&str],
+    ) -> Result<Self, ServerError> {
         let programs = postgres_programs().ok_or_else(|| Package::Postgres.missing())?;
         let user = unprivileged_user()?;
         let (home, external) = create_home(directory, user)?;
@@ -62,7 +77,7 @@ impl Postgres {
             admit_other_hosts(&data)?;
         }
         let home = (home, external);
-        Self::start_in(directory, programs, home, user, password, address).await
+        Self::start_in(directory, programs, home, user, password, address, settings).await
     }
 
     /// Starts a standby of this server with a copy of its data. It replicates this server and
@@ -86,7 +101,7 @@ impl Postgres {
         run_to_end("pg_basebackup", &mut copy)?;
         let (programs, password) = (self.programs.clone(), self.password.clone());
         let home = (home, external);
-        Self::start_in(directory, programs, home, user, password, None).await
+        Self::start_in(directory, programs, home, user, password, None, &[]).await
     }
 
     /// Promotes a standby to primary.
@@ -114,6 +129,7 @@ impl Postgres {
         user: Option<(u32, u32)>,
         password: String,
         address: Option<SocketAddrV4>,
+        settings: &[&str],
     ) -> Result<Self, ServerError> {
         let data = home.join("data");
         let log = directory.join("postgres.log");
@@ -133,9 +149,10 @@ impl Postgres {
             "full_page_writes=off",
             "shared_buffers=64MB",
             "log_min_messages=warning",
-            // These servers do not run long enough to need it.
-            "autovacuum=off",
-        ] {
+        ]
+        .iter()
+        .chain(settings)
+        {
             spec = spec.arg("-c").arg(setting);
         }
         let (port, spec, child) = with_free_ports(|[port]: [u16; 1]| {
