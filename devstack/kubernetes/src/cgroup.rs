@@ -10,6 +10,9 @@ use anyhow::Context as _;
 use crate::digest::sha256;
 
 const ROOT: &str = "/sys/fs/cgroup";
+/// The pods together compete for the processors with the servers and with the load, each process of
+/// which has a weight of its own: they weigh as much as this number of processes.
+const WEIGHT: u32 = 16;
 /// Ended processes leave their cgroups after a moment.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -51,6 +54,14 @@ impl Cgroup {
             let path = hierarchy.join(&cgroup.0);
             fs::create_dir(&path)
                 .with_context(|| format!("cannot create the cgroup {}", path.display()))?;
+            // The unit of a process is 1024 in v1 and 100 in v2.
+            for (file, unit) in [("cpu.shares", 1024), ("cpu.weight", 100)] {
+                let weight = path.join(file);
+                if weight.exists() {
+                    fs::write(&weight, (WEIGHT * unit).to_string())
+                        .with_context(|| format!("cannot write {}", weight.display()))?;
+                }
+            }
         }
         Ok(cgroup)
     }
