@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use latchkey_domain::ScopeSet;
 use latchkey_proto::reason::DOMAIN;
-use tonic::{Code, Status};
+use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
 use crate::{Reason, TokenError};
@@ -48,12 +48,23 @@ pub(crate) fn token_error(status: &Status) -> TokenError {
 pub(crate) fn is_transport_error(status: &Status) -> bool {
     match status.code() {
         // Another replica would not be faster.
-        Code::DeadlineExceeded | Code::Cancelled => false,
+        Code::DeadlineExceeded => false,
+        Code::Cancelled if has_expired(status) => false,
         Code::Unavailable => status.get_details_error_info().is_none(),
-        // A connection that breaks during a call is reported as UNKNOWN or INTERNAL.
-        // Only a locally created status has a source; a received one has none.
+        // A connection that breaks during a call is reported as UNKNOWN or INTERNAL, and as
+        // CANCELLED before the call was sent. Only a locally created status has a source; a
+        // received one has none.
         _ => status.source().is_some(),
     }
+}
+
+/// Returns `true` if tonic gave the call up at its deadline, which is reported as CANCELLED.
+fn has_expired(status: &Status) -> bool {
+    causes(status).any(<dyn StdError>::is::<TimeoutExpired>)
+}
+
+fn causes(status: &Status) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(status.source(), |&cause| cause.source())
 }
 
 /// Returns `true` if another replica may answer: this one did not answer, or it shuts
@@ -123,14 +134,9 @@ fn unreachable_service(status: &Status, after: Duration) -> TokenError {
 
 /// TLS's error about a certificate, searched in the chain of causes.
 fn refused_certificate(status: &Status) -> Option<String> {
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            return certificate_problem(io);
-        }
-        cause = error.source();
-    }
-    None
+    causes(status)
+        .find_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .and_then(certificate_problem)
 }
 
 /// During the handshake the error contains that of rustls. The service's refusal of the
@@ -181,5 +187,25 @@ mod tests {
                 assert!(person, "{}: {error}", known.name);
             }
         }
+    }
+
+    // R32: tonic reports both as CANCELLED.
+    #[test]
+    fn a_call_that_was_not_sent_goes_to_another_replica_and_an_expired_one_does_not() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the connection ended")]
+        struct NotSent(#[source] Status);
+
+        let not_sent = NotSent(Status::cancelled("operation was canceled"));
+        let not_sent = Status::from_error(Box::new(not_sent));
+        assert_eq!(not_sent.code(), Code::Cancelled);
+        assert!(may_retry_on_another_replica(&not_sent));
+
+        let expired = Status::from_error(Box::new(TimeoutExpired(())));
+        assert_eq!(expired.code(), Code::Cancelled);
+        assert!(!may_retry_on_another_replica(&expired));
+        assert!(!may_retry_on_another_replica(&Status::cancelled(
+            "by the service"
+        )));
     }
 }

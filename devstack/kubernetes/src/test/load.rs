@@ -203,8 +203,8 @@ fn record(outcomes: &Mutex<Outcomes>, change: impl FnOnce(&mut Outcomes)) {
     change(&mut outcomes.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
-/// Asks for a token. A call that tonic was given but did not send, because the connection ended,
-/// is repeated once, as other libraries of gRPC do by themselves (transparent retries, gRFC A6).
+/// Asks for a token. A call that no replica has processed, because the connection ended, is repeated
+/// once, as other libraries of gRPC do by themselves (transparent retries, gRFC A6).
 async fn call(
     mut client: TokenServiceClient<Channel>,
     account: Uuid,
@@ -212,17 +212,30 @@ async fn call(
 ) -> anyhow::Result<()> {
     let remaining = Duration::from_secs(1);
     let mut result = get_access_token(&mut client, account, remaining).await;
-    if result.as_ref().is_err_and(was_not_sent) {
+    if result.as_ref().is_err_and(was_not_processed) {
         *repeated += 1;
         result = get_access_token(&mut client, account, remaining).await;
     }
     result.map(|_| ())
 }
 
-/// Returns `true` if tonic itself cancelled the call. A status that was received has no source.
-fn was_not_sent(error: &anyhow::Error) -> bool {
-    let status = error.downcast_ref::<Status>();
-    status.is_some_and(|status| status.code() == Code::Cancelled && status.source().is_some())
+/// Returns `true` if tonic itself cancelled the call before it was sent, or if the replica ended the
+/// connection with a GOAWAY that leaves the call out (RFC 9113, section 6.8). A status that was
+/// received has no source.
+fn was_not_processed(error: &anyhow::Error) -> bool {
+    let Some(status) = error.downcast_ref::<Status>() else {
+        return false;
+    };
+    let mut causes = std::iter::successors(status.source(), |&cause| cause.source());
+    status.source().is_some() && status.code() == Code::Cancelled
+        || causes.any(|cause| {
+            let http2 = cause.downcast_ref::<h2::Error>();
+            http2.is_some_and(|error| {
+                error.is_go_away()
+                    && error.is_remote()
+                    && error.reason() == Some(h2::Reason::NO_ERROR)
+            })
+        })
 }
 
 /// Returns the error of a call as text, also if it takes too long.
