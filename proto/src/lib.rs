@@ -42,10 +42,12 @@ pub mod account {
 /// Reasons for failed calls (`latchkey.reason.v1`), in every service.
 pub mod reason;
 
+mod connection_ended;
 mod descriptors;
 mod duration;
 mod timestamp;
 
+pub use connection_ended::connection_ended;
 pub use descriptors::descriptors_of;
 pub use duration::duration_of;
 pub use timestamp::{time_of, time_to_microsecond, timestamp};

@@ -11,13 +11,14 @@ use latchkey_proto::account::account_service_client::AccountServiceClient;
 use latchkey_proto::account::{
     Account, GetAccountRequest, ListAccountsRequest, StartChannelSyncRequest,
 };
+use latchkey_proto::connection_ended;
 use latchkey_proto::token::account_selector::Selector;
 use latchkey_proto::token::token_service_client::TokenServiceClient;
 use latchkey_proto::token::{AccountSelector, RevokeAccountRequest};
 use latchkey_service::grpc::{AuthorizedChannel, ClientChannel};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Response, Status};
 
 use crate::store::session::Session;
 
@@ -119,11 +120,12 @@ impl GrpcClients {
             page_size: MOST_ACCOUNTS,
             page_token: String::new(),
         };
-        let response = self
-            .accounts()?
-            .list_accounts(with_deadline(request, READ_TIMEOUT))
-            .await?;
-        let mut accounts = response.into_inner().accounts;
+        let client = self.accounts()?;
+        let response = answer(async || {
+            let request = with_deadline(request.clone(), READ_TIMEOUT);
+            client.clone().list_accounts(request).await
+        });
+        let mut accounts = response.await?.accounts;
         accounts.retain(|account| is_own(account, session));
         Ok(accounts)
     }
@@ -140,12 +142,13 @@ impl GrpcClients {
         let request = GetAccountRequest {
             account_id: id.to_string(),
         };
-        let response = self
-            .accounts()?
-            .get_account(with_deadline(request, READ_TIMEOUT))
-            .await?;
+        let client = self.accounts()?;
+        let response = answer(async || {
+            let request = with_deadline(request.clone(), READ_TIMEOUT);
+            client.clone().get_account(request).await
+        });
         response
-            .into_inner()
+            .await?
             .account
             .filter(|account| is_own(account, session))
             .ok_or(GrpcClientError::NotFound)
@@ -160,9 +163,12 @@ impl GrpcClients {
         let request = StartChannelSyncRequest {
             account_id: id.to_string(),
         };
-        self.accounts()?
-            .start_channel_sync(with_deadline(request, READ_TIMEOUT))
-            .await?;
+        let client = self.accounts()?;
+        let response = answer(async || {
+            let request = with_deadline(request.clone(), READ_TIMEOUT);
+            client.clone().start_channel_sync(request).await
+        });
+        response.await?;
         Ok(())
     }
 
@@ -183,9 +189,12 @@ impl GrpcClients {
                 selector: Some(Selector::AccountId(id.to_string())),
             }),
         };
-        TokenServiceClient::new(tokens.channel())
-            .revoke_account(with_deadline(request, REVOKE_TIMEOUT))
-            .await?;
+        let client = TokenServiceClient::new(tokens.channel());
+        let response = answer(async || {
+            let request = with_deadline(request.clone(), REVOKE_TIMEOUT);
+            client.clone().revoke_account(request).await
+        });
+        response.await?;
         for _ in 0..SETTLE_STEPS {
             if self.account_of(session, id).await.is_err() {
                 break;
@@ -201,6 +210,16 @@ impl GrpcClients {
 fn is_own(account: &Account, session: &Session) -> bool {
     account.user_id == session.user.to_string()
         && account.workspace_id == session.workspace.to_string()
+}
+
+/// Calls a service, and once more if the connection ends: a replica that is replaced ends its
+/// connections, and another answers.
+async fn answer<T>(call: impl AsyncFn() -> Result<Response<T>, Status>) -> Result<T, Status> {
+    match call().await {
+        Err(status) if connection_ended(&status) => call().await,
+        answered => answered,
+    }
+    .map(Response::into_inner)
 }
 
 /// Builds a request with a deadline.

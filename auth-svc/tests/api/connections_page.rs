@@ -2,9 +2,10 @@
 //! belongs to another person, and after their certificates were renewed.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use latchkey_proto::account::{Account, Channel, ChannelKind, SyncStatus};
-use latchkey_testkit::{TestCertificates, eventually};
+use latchkey_testkit::{TcpForwarder, TestCertificates, eventually};
 
 use crate::support::grpc_services::{FakeServices, FakeState};
 use crate::support::{Browser, PUBLIC, Response, TestApp};
@@ -285,6 +286,35 @@ async fn the_page_shows_in_advance_when_a_grant_expires() {
         ..ends
     }];
     assert!(!ada.get(LIST).await.body.contains("gave expires"));
+}
+
+// R33
+#[tokio::test]
+async fn a_call_whose_connection_ends_is_repeated_once() {
+    let certificates = TestCertificates::create();
+    let fake = FakeState::default();
+    let services = FakeServices::start(&certificates, &fake).await;
+    let way = TcpForwarder::to(format!("127.0.0.1:{}", services.port)).await;
+    let url = format!("https://localhost:{}", way.address().port());
+    let app = app(&certificates, &url, &url).await;
+    let (mut ada, own) = ada(&app).await;
+    *fake.accounts.lock().unwrap() = vec![own];
+
+    for (unanswered, status) in [(1, 200), (2, 503)] {
+        fake.listed.store(0, Ordering::SeqCst);
+        fake.unanswered.store(unanswered, Ordering::SeqCst);
+        let end_connections = async {
+            for call in 1..=unanswered {
+                eventually("the call has arrived", async || {
+                    fake.listed.load(Ordering::SeqCst) == call
+                })
+                .await;
+                way.close();
+            }
+        };
+        let (page, ()) = tokio::join!(ada.get(LIST), end_connections);
+        assert_eq!(page.status, status, "{}", page.body);
+    }
 }
 
 // R36

@@ -4,8 +4,9 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use latchkey_domain::ScopeSet;
+use latchkey_proto::connection_ended;
 use latchkey_proto::reason::DOMAIN;
-use tonic::{Code, Status, TimeoutExpired};
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::{Reason, TokenError};
@@ -47,24 +48,9 @@ pub(crate) fn token_error(status: &Status) -> TokenError {
 /// another replica may answer. All calls of the contract may safely be repeated.
 pub(crate) fn is_transport_error(status: &Status) -> bool {
     match status.code() {
-        // Another replica would not be faster.
-        Code::DeadlineExceeded => false,
-        Code::Cancelled if has_expired(status) => false,
         Code::Unavailable => status.get_details_error_info().is_none(),
-        // A connection that breaks during a call is reported as UNKNOWN or INTERNAL, and as
-        // CANCELLED before the call was sent. Only a locally created status has a source; a
-        // received one has none.
-        _ => status.source().is_some(),
+        _ => connection_ended(status),
     }
-}
-
-/// Returns `true` if tonic gave the call up at its deadline, which is reported as CANCELLED.
-fn has_expired(status: &Status) -> bool {
-    causes(status).any(<dyn StdError>::is::<TimeoutExpired>)
-}
-
-fn causes(status: &Status) -> impl Iterator<Item = &(dyn StdError + 'static)> {
-    std::iter::successors(status.source(), |&cause| cause.source())
 }
 
 /// Returns `true` if another replica may answer: this one did not answer, or it shuts
@@ -134,7 +120,7 @@ fn unreachable_service(status: &Status, after: Duration) -> TokenError {
 
 /// TLS's error about a certificate, searched in the chain of causes.
 fn refused_certificate(status: &Status) -> Option<String> {
-    causes(status)
+    std::iter::successors(status.source(), |&cause| cause.source())
         .find_map(|cause| cause.downcast_ref::<std::io::Error>())
         .and_then(certificate_problem)
 }
@@ -187,25 +173,5 @@ mod tests {
                 assert!(person, "{}: {error}", known.name);
             }
         }
-    }
-
-    // R32: tonic reports both as CANCELLED.
-    #[test]
-    fn a_call_that_was_not_sent_goes_to_another_replica_and_an_expired_one_does_not() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("the connection ended")]
-        struct NotSent(#[source] Status);
-
-        let not_sent = NotSent(Status::cancelled("operation was canceled"));
-        let not_sent = Status::from_error(Box::new(not_sent));
-        assert_eq!(not_sent.code(), Code::Cancelled);
-        assert!(may_retry_on_another_replica(&not_sent));
-
-        let expired = Status::from_error(Box::new(TimeoutExpired(())));
-        assert_eq!(expired.code(), Code::Cancelled);
-        assert!(!may_retry_on_another_replica(&expired));
-        assert!(!may_retry_on_another_replica(&Status::cancelled(
-            "by the service"
-        )));
     }
 }

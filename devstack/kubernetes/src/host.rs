@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use crate::cgroup::Cgroup;
 use crate::forward::Forward;
 use crate::programs::Programs;
+use crate::rates::Rates;
 use crate::session::{Goal, Previous, Session};
 use crate::{definitions, image, namespaces, previous, test};
 
@@ -30,6 +31,8 @@ pub enum Wanted {
         words: Vec<String>,
         /// Commit or tag of the previous release.
         previous: Option<String>,
+        /// The load.
+        rates: Rates,
     },
 }
 
@@ -60,13 +63,18 @@ pub async fn run(wanted: &Wanted, progress: &Progress) -> anyhow::Result<i32> {
     let goal = match wanted {
         Wanted::Stay => Goal::Stay,
         Wanted::Once => Goal::Once,
-        Wanted::Test { words, previous } => Goal::Test {
+        Wanted::Test {
+            words,
+            previous,
+            rates,
+        } => Goal::Test {
             words: words.clone(),
             previous: if test::needs_previous(words) {
                 previous::prepare(previous.as_deref(), &path, progress).await
             } else {
                 Previous::Unneeded
             },
+            rates: *rates,
         },
     };
     if let Goal::Test {

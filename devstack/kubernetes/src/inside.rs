@@ -19,8 +19,13 @@ use crate::{sign_in, test};
 pub async fn run(session: &Session, progress: &Progress) -> anyhow::Result<i32> {
     let start = test::start_commands(&session.goal);
     let mut stack = Stack::start(session, start, progress).await?;
-    if let Goal::Test { words, previous } = &session.goal {
-        return test::run(session, &stack, words, previous, progress).await;
+    if let Goal::Test {
+        words,
+        previous,
+        rates,
+    } = &session.goal
+    {
+        return test::run(session, &stack, words, previous, *rates, progress).await;
     }
     progress("one sign-in with the demo provider");
     let signed_in = sign_in::run(&stack.services, &stack.pool, progress).await;

@@ -22,6 +22,7 @@ mod namespaces;
 mod output;
 mod previous;
 mod programs;
+mod rates;
 mod readme;
 mod services;
 mod session;
@@ -37,6 +38,7 @@ use devstack::command::carry_out;
 use latchkey_servers::{Progress, print_message};
 
 use host::Wanted;
+use rates::Rates;
 use session::Session;
 
 /// Latchkey on a Kubernetes of one node, which ends with the command and leaves nothing behind.
@@ -66,6 +68,8 @@ enum Command {
         /// latest tag before this commit.
         #[arg(long, value_name = "COMMIT")]
         previous: Option<String>,
+        #[command(flatten)]
+        rates: Rates,
     },
     /// Run in the namespaces of a cluster.
     #[command(hide = true)]
@@ -90,8 +94,17 @@ async fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<i32> {
         Some(Command::Inside { session }) => {
             inside::run(&Session::parse(&session)?, progress).await
         }
-        Some(Command::Test { words, previous }) => {
-            host::run(&Wanted::Test { words, previous }, progress).await
+        Some(Command::Test {
+            words,
+            previous,
+            rates,
+        }) => {
+            let wanted = Wanted::Test {
+                words,
+                previous,
+                rates,
+            };
+            host::run(&wanted, progress).await
         }
         None if arguments.once => host::run(&Wanted::Once, progress).await,
         None => host::run(&Wanted::Stay, progress).await,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::forward::Forward;
 use crate::programs::Programs;
+use crate::rates::Rates;
 
 /// What is done with the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,8 @@ pub enum Goal {
         words: Vec<String>,
         /// The previous release.
         previous: Previous,
+        /// The load.
+        rates: Rates,
     },
 }
 

@@ -22,6 +22,7 @@ use latchkey_servers::Progress;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::rates::Rates;
 use crate::session::{Goal, Previous, Session};
 use crate::sign_in;
 use crate::stack::{Stack, explain};
@@ -81,6 +82,7 @@ pub async fn run(
     stack: &Stack,
     words: &[String],
     previous: &Previous,
+    rates: Rates,
     progress: &Progress,
 ) -> anyhow::Result<i32> {
     let wanted = |case: &&Case| is_wanted(case.name, words);
@@ -120,6 +122,7 @@ pub async fn run(
     let mut runner = Runner {
         stack,
         prepared: &prepared,
+        rates,
         progress,
         is_broken: false,
         failed_restorations: 0,
@@ -198,6 +201,7 @@ async fn prepare(
 struct Runner<'a> {
     stack: &'a Stack,
     prepared: &'a Prepared,
+    rates: Rates,
     progress: &'a Progress,
     is_broken: bool,
     failed_restorations: usize,
@@ -243,7 +247,7 @@ impl Runner<'_> {
         let Prepared {
             accounts, people, ..
         } = self.prepared;
-        let load = Load::start(&stack.services, accounts, people).await?;
+        let load = Load::start(&stack.services, accounts, people, self.rates).await?;
         tokio::time::sleep(MARGIN).await;
         let changed = change(stack, case.commands).await;
         tokio::time::sleep(MARGIN).await;

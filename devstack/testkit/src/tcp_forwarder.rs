@@ -1,4 +1,4 @@
-//! A TCP forwarder that can lose its connections silently.
+//! A TCP forwarder that can lose its connections, silently or not.
 
 use std::net::SocketAddr;
 
@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 pub struct TcpForwarder {
     address: SocketAddr,
     blackholed: watch::Sender<u64>,
+    closed: watch::Sender<u64>,
     task: JoinHandle<()>,
 }
 
@@ -19,25 +20,40 @@ impl TcpForwarder {
     ///
     /// # Panics
     /// The URL has no user part, or no port is free.
-    #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
     pub async fn start(url: &str) -> Self {
-        let target = parts(url).1.to_owned();
+        Self::to(parts(url).1).await
+    }
+
+    /// Starts a forwarder to a server, for instance `127.0.0.1:5432`.
+    ///
+    /// # Panics
+    /// No port is free.
+    #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
+    pub async fn to(target: impl Into<String>) -> Self {
+        let target = target.into();
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("no port is free");
         let address = listener.local_addr().expect("no address");
-        let blackholed = watch::Sender::new(0);
-        let signal = blackholed.clone();
+        let (blackholed, closed) = (watch::Sender::new(0), watch::Sender::new(0));
+        let signals = (blackholed.clone(), closed.clone());
         let task = tokio::spawn(async move {
             while let Ok((inbound, _)) = listener.accept().await {
-                tokio::spawn(forward(inbound, target.clone(), signal.subscribe()));
+                let signals = (signals.0.subscribe(), signals.1.subscribe());
+                tokio::spawn(forward(inbound, target.clone(), signals));
             }
         });
         Self {
             address,
             blackholed,
+            closed,
             task,
         }
+    }
+
+    /// Returns the address of this forwarder.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Returns the URL with the address of this forwarder.
@@ -53,6 +69,11 @@ impl TcpForwarder {
     pub fn blackhole(&self) {
         self.blackholed.send_modify(|times| *times += 1);
     }
+
+    /// Closes all existing connections, as a server does that ends.
+    pub fn close(&self) {
+        self.closed.send_modify(|times| *times += 1);
+    }
 }
 
 impl Drop for TcpForwarder {
@@ -61,12 +82,17 @@ impl Drop for TcpForwarder {
     }
 }
 
-async fn forward(mut inbound: TcpStream, target: String, mut blackholed: watch::Receiver<u64>) {
+async fn forward(
+    mut inbound: TcpStream,
+    target: String,
+    (mut blackholed, mut closed): (watch::Receiver<u64>, watch::Receiver<u64>),
+) {
     let Ok(mut outbound) = TcpStream::connect(target).await else {
         return;
     };
     tokio::select! {
         _ = blackholed.changed() => {}
+        _ = closed.changed() => return,
         _ = tokio::io::copy_bidirectional(&mut inbound, &mut outbound) => return,
     }
     // The connection stays open and nothing reads from it.

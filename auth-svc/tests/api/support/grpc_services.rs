@@ -25,6 +25,10 @@ pub struct FakeState {
     changes: Arc<AtomicUsize>,
     /// The header `authorization` of the last call that listed accounts.
     pub authorization: Arc<Mutex<Option<String>>>,
+    /// Calls that listed accounts.
+    pub listed: Arc<AtomicUsize>,
+    /// Number of these calls that are never answered.
+    pub unanswered: Arc<AtomicUsize>,
 }
 
 impl FakeState {
@@ -110,6 +114,10 @@ impl AccountService for FakeState {
         let authorization = asked.metadata().get("authorization");
         *self.authorization.lock().unwrap() =
             authorization.map(|value| value.to_str().unwrap().to_owned());
+        let listed = self.listed.fetch_add(1, Ordering::SeqCst);
+        if listed < self.unanswered.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         Ok(Response::new(ListAccountsResponse {
             accounts: self.accounts.lock().unwrap().clone(),
             ..ListAccountsResponse::default()

@@ -1,6 +1,7 @@
 //! Load: sign-ins and token calls at fixed rates, whether or not earlier ones were answered.
 
 use std::error::Error as _;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,20 +14,19 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
+use crate::rates::Rates;
 use crate::services::Services;
 use crate::sign_in::sign_in;
 
 use super::clients::Clients;
 use super::people::People;
 
-/// Sign-ins per second.
-const SIGN_INS: u32 = 50;
-/// Token calls per second.
-const TOKEN_CALLS: u32 = 500;
 /// Errors of which the text is kept.
 const ERRORS: usize = 3;
 /// After this time a call or a sign-in has failed.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Pause before a call that was not sent is repeated: tonic connects meanwhile.
+const PAUSE: Duration = Duration::from_millis(10);
 /// As many calls wait for their answer at most as start in this number of seconds. A machine that is
 /// too slow for the rate answers late, but before [`TIMEOUT`].
 const WAITING: u32 = 10;
@@ -85,9 +85,10 @@ impl Outcome {
     }
 
     /// Ends the last gap of the calls, which were to be made at this rate for this time.
-    fn end(&mut self, rate: u32, time: Duration) {
+    fn end(&mut self, rate: NonZeroU32, time: Duration) {
         self.end_gap();
-        self.planned = usize::try_from(u64::from(rate) * time.as_secs()).unwrap_or(usize::MAX);
+        self.planned =
+            usize::try_from(u64::from(rate.get()) * time.as_secs()).unwrap_or(usize::MAX);
     }
 
     fn end_gap(&mut self) {
@@ -111,6 +112,7 @@ pub(super) struct Outcomes {
 /// Load that runs until it is stopped.
 pub(super) struct Load {
     begun: Instant,
+    rates: Rates,
     stopping: CancellationToken,
     tasks: JoinSet<()>,
     outcomes: Arc<Mutex<Outcomes>>,
@@ -122,6 +124,7 @@ impl Load {
         services: &Arc<Services>,
         accounts: &[Uuid],
         people: &People,
+        rates: Rates,
     ) -> anyhow::Result<Self> {
         let clients = Clients::connect(services).await?;
         let (supply, mut names) = People::queue();
@@ -135,7 +138,7 @@ impl Load {
         let mut tasks = JoinSet::new();
         tasks.spawn(people.clone().supply(supply));
         let recorder = Arc::clone(&outcomes);
-        tasks.spawn(at_rate(SIGN_INS, stopping.clone(), move || {
+        tasks.spawn(at_rate(rates.sign_ins, stopping.clone(), move || {
             let (recorder, mut browser) = (Arc::clone(&recorder), browser.repeating());
             let person = names.try_recv();
             async move {
@@ -158,7 +161,7 @@ impl Load {
         let mut turn = 0;
         let connections = clients.connections();
         tasks.spawn(clients.follow_files(stopping.clone()));
-        tasks.spawn(at_rate(TOKEN_CALLS, stopping.clone(), move || {
+        tasks.spawn(at_rate(rates.token_calls, stopping.clone(), move || {
             turn += 1;
             let recorder = Arc::clone(&recorder);
             let client = connections.borrow().next(turn);
@@ -177,6 +180,7 @@ impl Load {
         }));
         Ok(Self {
             begun: Instant::now(),
+            rates,
             stopping,
             tasks,
             outcomes,
@@ -189,8 +193,8 @@ impl Load {
         let time = self.begun.elapsed();
         self.tasks.join_all().await;
         let mut all = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
-        all.sign_ins.end(SIGN_INS, time);
-        all.token_calls.end(TOKEN_CALLS, time);
+        all.sign_ins.end(self.rates.sign_ins, time);
+        all.token_calls.end(self.rates.token_calls, time);
         Outcomes {
             sign_ins: std::mem::replace(&mut all.sign_ins, Outcome::new()),
             token_calls: std::mem::replace(&mut all.token_calls, Outcome::new()),
@@ -203,39 +207,49 @@ fn record(outcomes: &Mutex<Outcomes>, change: impl FnOnce(&mut Outcomes)) {
     change(&mut outcomes.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
-/// Asks for a token. A call that no replica has processed, because the connection ended, is repeated
-/// once, as other libraries of gRPC do by themselves (transparent retries, gRFC A6).
+/// Asks for a token. A call that no replica has processed is repeated, as other libraries of gRPC do
+/// by themselves (transparent retries, gRFC A6): as often as it was not sent, and once if it was.
 async fn call(
     mut client: TokenServiceClient<Channel>,
     account: Uuid,
     repeated: &mut usize,
 ) -> anyhow::Result<()> {
     let remaining = Duration::from_secs(1);
-    let mut result = get_access_token(&mut client, account, remaining).await;
-    if result.as_ref().is_err_and(was_not_processed) {
+    let mut was_sent = false;
+    loop {
+        let result = get_access_token(&mut client, account, remaining).await;
+        let unprocessed = result.as_ref().err().and_then(unprocessed);
+        match unprocessed {
+            Some(Unprocessed::NotSent) => tokio::time::sleep(PAUSE).await,
+            Some(Unprocessed::LeftOut) if !was_sent => was_sent = true,
+            Some(Unprocessed::LeftOut) | None => return result.map(|_| ()),
+        }
         *repeated += 1;
-        result = get_access_token(&mut client, account, remaining).await;
     }
-    result.map(|_| ())
 }
 
-/// Returns `true` if tonic itself cancelled the call before it was sent, or if the replica ended the
-/// connection with a GOAWAY that leaves the call out (RFC 9113, section 6.8). A status that was
-/// received has no source.
-fn was_not_processed(error: &anyhow::Error) -> bool {
-    let Some(status) = error.downcast_ref::<Status>() else {
-        return false;
-    };
-    let mut causes = std::iter::successors(status.source(), |&cause| cause.source());
-    status.source().is_some() && status.code() == Code::Cancelled
-        || causes.any(|cause| {
-            let http2 = cause.downcast_ref::<h2::Error>();
-            http2.is_some_and(|error| {
-                error.is_go_away()
-                    && error.is_remote()
-                    && error.reason() == Some(h2::Reason::NO_ERROR)
-            })
+/// Why no replica has processed a call.
+enum Unprocessed {
+    /// The connection had ended before.
+    NotSent,
+    /// The replica ended the connection with a GOAWAY that leaves the call out (RFC 9113, section 6.8).
+    LeftOut,
+}
+
+/// Returns why no replica has processed a call, as far as tonic says. A status that was received has
+/// no source.
+fn unprocessed(error: &anyhow::Error) -> Option<Unprocessed> {
+    let status = error.downcast_ref::<Status>()?;
+    let source = status.source()?;
+    if status.code() == Code::Cancelled {
+        return Some(Unprocessed::NotSent);
+    }
+    std::iter::successors(Some(source), |&cause| cause.source())
+        .filter_map(|cause| cause.downcast_ref::<h2::Error>())
+        .any(|error| {
+            error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
         })
+        .then_some(Unprocessed::LeftOut)
 }
 
 /// Returns the error of a call as text, also if it takes too long.
@@ -248,13 +262,13 @@ async fn in_time<T>(call: impl Future<Output = anyhow::Result<T>>) -> Result<(),
 }
 
 /// Starts a call `rate` times a second until it is stopped, and then waits for all of them.
-async fn at_rate<F>(rate: u32, stopping: CancellationToken, mut start: impl FnMut() -> F)
+async fn at_rate<F>(rate: NonZeroU32, stopping: CancellationToken, mut start: impl FnMut() -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let mut interval = tokio::time::interval(Duration::from_secs(1) / rate);
+    let mut interval = tokio::time::interval(Duration::from_secs(1) / rate.get());
     interval.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let limit = usize::try_from(rate * WAITING).unwrap_or(usize::MAX);
+    let limit = usize::try_from(rate.get().saturating_mul(WAITING)).unwrap_or(usize::MAX);
     let mut calls = JoinSet::new();
     loop {
         let planned = tokio::select! {
@@ -280,7 +294,7 @@ mod tests {
     #[test]
     fn load_that_was_left_out_is_noticed() {
         let mut outcome = Outcome::new();
-        outcome.end(50, Duration::from_secs(2));
+        outcome.end(NonZeroU32::new(50).unwrap(), Duration::from_secs(2));
         assert!(!outcome.is_at_rate());
         for _ in 0..75 {
             outcome.record(Ok(()));
