@@ -1,5 +1,6 @@
 //! `cargo dev dashboard`: a picture of the overview dashboard with the values of a real run.
 
+use std::iter;
 use std::time::Duration;
 
 use latchkey_checks::dashboards::Dashboard;
@@ -34,6 +35,9 @@ const STEP: Duration = Duration::from_secs(3);
 const TOKEN_LIFETIME: Duration = Duration::from_secs(20);
 const ROUTES: [Route; 3] = [Route::GOOGLE, Route::MICROSOFT, Route::OIDC];
 const PEOPLE: [&str; 2] = ["ada", "grace"];
+/// Who signs in again in each round, after everybody has done it once. A sign-in brings a new token,
+/// so the tokens of the others are the ones that are refreshed.
+const AGAIN: (&str, Route) = ("ada", Route::OIDC);
 
 /// Runs a stack for some minutes and draws the dashboard.
 ///
@@ -81,10 +85,10 @@ async fn live(stack: &Stack) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut outage = Some(OUTAGE_AT);
     let mut malformed = Some(MALFORMED_AT);
-    let ways = ROUTES
+    let everybody = ROUTES
         .into_iter()
         .flat_map(|route| PEOPLE.map(|person| (person, route)));
-    let mut ways = ways.cycle();
+    let mut ways = everybody.chain(iter::repeat(AGAIN));
     let mut next = begun;
     let mut round = 0_u32;
     while begun.elapsed() < RUN {
