@@ -49,6 +49,7 @@ const NAME: &str = "DATABASE_URL";
 /// # Errors
 /// The URL is missing or is not valid, or the number is out of bounds.
 pub fn pool(environment: &Environment, service: &str) -> Result<PgPool, ConfigErrors> {
+    pool_metrics::describe();
     pool_with(environment, service, ServerLimits::FOR_A_SERVICE)
 }
 

@@ -1,8 +1,12 @@
-//! The metrics of a process at `/metrics`, in the text format of Prometheus. A service counts with
-//! the crate `metrics`, which does nothing unless a recorder is installed.
+//! The metrics of a process at `/metrics`, in the text format of Prometheus, and over OTLP if the
+//! configuration asks for it. A service counts with the crate `metrics`, which does nothing unless a
+//! recorder is installed.
 //!
 //! Each family is described where it is counted, and its series are created at the start:
 //! Prometheus sees no increase in a counter that begins with 1.
+
+mod buckets;
+mod exporting_recorder;
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -10,35 +14,12 @@ use std::time::Duration;
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_process::Collector;
+use opentelemetry::metrics::Meter;
 use tokio_util::sync::CancellationToken;
 
 use crate::BuildInfo;
 
-/// Buckets of every histogram whose name ends in `_seconds`: from a cached token to a provider that
-/// takes half a minute.
-const SECONDS: &[f64] = &[
-    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0,
-    30.0, 60.0,
-];
-
-/// Buckets of what may wait for the end of an outage: from 5 milliseconds to a day.
-const OUTAGES: &[f64] = &[
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0,
-    7_200.0, 86_400.0,
-];
-
-/// Buckets of the ages of tokens: from a second to a day.
-const AGES: &[f64] = &[
-    1.0, 10.0, 60.0, 300.0, 600.0, 1_200.0, 1_800.0, 2_700.0, 3_600.0, 7_200.0, 14_400.0, 43_200.0,
-    86_400.0,
-];
-
-/// The histograms with other buckets than [`SECONDS`].
-const OTHER_BUCKETS: [(&str, &[f64]); 3] = [
-    ("latchkey_outbox_publish_seconds", OUTAGES),
-    ("latchkey_event_lag_seconds", OUTAGES),
-    ("latchkey_token_age_seconds", AGES),
-];
+use exporting_recorder::ExportingRecorder;
 
 /// Samples of histograms are aggregated at least this often, so that memory stays bounded without
 /// scrapes.
@@ -47,31 +28,41 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// Between two measurements of [`sample`].
 const SAMPLED_EVERY: Duration = Duration::from_secs(5);
 
-static RECORDER: OnceLock<Recorder> = OnceLock::new();
+static RECORDER: OnceLock<Installed> = OnceLock::new();
 static INSTALL: Mutex<()> = Mutex::new(());
 
-struct Recorder {
+/// What `/metrics` reads.
+struct Installed {
     handle: PrometheusHandle,
     process: Collector,
 }
 
-/// Installs the recorder, once per process; must be called within the runtime of the service. A
-/// failure is logged and does not stop the start.
+/// Installs the recorder of `/metrics`, once per process; must be called within the runtime of the
+/// service. A failure is logged and does not stop the start.
 pub fn install() {
+    install_with(None);
+}
+
+/// The same, and what is counted is exported by the reader of this meter too.
+pub fn install_with(meter: Option<Meter>) {
     let _one_at_a_time = INSTALL.lock().unwrap_or_else(PoisonError::into_inner);
     if RECORDER.get().is_some() {
         return;
     }
-    match builder().and_then(PrometheusBuilder::install_recorder) {
+    let is_exported = meter.is_some();
+    match set_recorder(meter) {
         Ok(handle) => {
             let upkeep = handle.clone();
             let process = Collector::default();
             process.describe();
-            if RECORDER.set(Recorder { handle, process }).is_ok() {
+            if RECORDER.set(Installed { handle, process }).is_ok() {
                 tokio::spawn(async move {
                     loop {
                         tokio::time::sleep(UPKEEP).await;
                         upkeep.run_upkeep();
+                        if is_exported {
+                            measure_process();
+                        }
                     }
                 });
             }
@@ -80,23 +71,44 @@ pub fn install() {
     }
 }
 
+/// Lets the crate `metrics` count with a new recorder.
+fn set_recorder(meter: Option<Meter>) -> Result<PrometheusHandle, String> {
+    let recorder = builder()
+        .map_err(|error| error.to_string())?
+        .build_recorder();
+    let handle = recorder.handle();
+    match meter {
+        None => metrics::set_global_recorder(recorder).map_err(|error| error.to_string())?,
+        Some(meter) => metrics::set_global_recorder(ExportingRecorder::new(recorder, meter))
+            .map_err(|error| error.to_string())?,
+    }
+    Ok(handle)
+}
+
 fn builder() -> Result<PrometheusBuilder, BuildError> {
-    let all = Matcher::Suffix("_seconds".to_owned());
-    let builder = PrometheusBuilder::new().set_buckets_for_metric(all, SECONDS)?;
-    OTHER_BUCKETS
+    let usual = Matcher::Suffix(buckets::USUAL_SUFFIX.to_owned());
+    let builder = PrometheusBuilder::new().set_buckets_for_metric(usual, buckets::USUAL)?;
+    buckets::OTHERS
         .into_iter()
         .try_fold(builder, |builder, (name, buckets)| {
             builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)
         })
 }
 
+/// Measures CPU time, memory and file descriptors now.
+fn measure_process() {
+    if let Some(installed) = RECORDER.get() {
+        installed.process.collect();
+    }
+}
+
 /// The metrics in the text format of Prometheus; empty before [`install`].
 pub fn render() -> String {
-    let Some(recorder) = RECORDER.get() else {
+    let Some(installed) = RECORDER.get() else {
         return String::new();
     };
-    recorder.process.collect();
-    recorder.handle.render()
+    measure_process();
+    installed.handle.render()
 }
 
 /// Sets `latchkey_build_info`.
@@ -133,7 +145,7 @@ mod tests {
         let handle = recorder.handle();
         with_local_recorder(&recorder, || {
             histogram!("latchkey_usual_seconds").record(0.2);
-            for (name, _) in OTHER_BUCKETS {
+            for (name, _) in buckets::OTHERS {
                 histogram!(name).record(90_000.0);
             }
         });
@@ -142,7 +154,7 @@ mod tests {
             text.contains("latchkey_usual_seconds_bucket{le=\"0.25\"} 1"),
             "{text}"
         );
-        for (name, _) in OTHER_BUCKETS {
+        for (name, _) in buckets::OTHERS {
             let longest = format!("{name}_bucket{{le=\"86400\"}} 0");
             assert!(text.contains(&longest), "{text}");
         }

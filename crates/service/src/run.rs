@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use latchkey_config::{ConfigCommand, ConfigError, ConfigErrors, Environment, read_all};
 
+use crate::telemetry::Telemetry;
 use crate::{database, metrics, outgoing_proxy, telemetry, trust};
 
 /// Why a service ended.
@@ -84,8 +85,9 @@ where
     let environment = Environment::of_process();
     let init = |settings: telemetry::Settings| {
         let telemetry = settings.init(service);
+        let meter = telemetry.as_ref().ok().and_then(Telemetry::meter);
         // After the log, which has its failure, and before anything is counted.
-        metrics::install();
+        metrics::install_with(meter);
         telemetry
     };
     let (telemetry, config) = match configuration(&environment, init, read) {

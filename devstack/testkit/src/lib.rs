@@ -1,10 +1,12 @@
 //! A database, a virtual host and certificates for one test, on the servers that `cargo dev
-//! test` or `cargo dev servers` runs, and a receiver of traces.
+//! test` or `cargo dev servers` runs, and receivers of traces and metrics.
 
 mod broker;
 mod certificates;
 mod database;
 mod eventually;
+mod metric_receiver;
+mod otlp_server;
 mod publish;
 mod tcp_forwarder;
 mod trace_receiver;
@@ -16,6 +18,7 @@ pub use certificates::TestCertificates;
 pub use database::{Role, TestDatabase};
 pub use eventually::{PATIENCE, eventually};
 pub use latchkey_servers::KeyPairFiles;
+pub use metric_receiver::{MetricReceiver, ReceivedFamily};
 pub use publish::publish_confirmed;
 pub use tcp_forwarder::TcpForwarder;
 pub use trace_receiver::{ReceivedSpan, TraceReceiver};

@@ -1,6 +1,5 @@
 //! A receiver of traces: OTLP over gRPC, with and without TLS.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,17 +10,11 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use tokio::task::AbortHandle;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
-/// Attributes by their names, as text.
-type Attributes = BTreeMap<String, String>;
+use crate::otlp_server::{Attributes, OtlpServer, attributes, service_of};
 
 /// A span that a service exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,9 +80,8 @@ impl ReceivedSpan {
 /// A server that stores what is exported to it. It stops when it is dropped.
 #[derive(Debug)]
 pub struct TraceReceiver {
-    endpoint: String,
+    server: OtlpServer,
     spans: Arc<Mutex<Vec<ReceivedSpan>>>,
-    serving: AbortHandle,
 }
 
 impl TraceReceiver {
@@ -98,55 +90,32 @@ impl TraceReceiver {
     /// # Panics
     /// It does not start.
     pub fn start() -> Self {
-        Self::serve("http", "127.0.0.1", Server::builder())
+        let spans = Arc::default();
+        let service = TraceServiceServer::new(Receiver(Arc::clone(&spans)));
+        let server = OtlpServer::start(|server| server.add_service(service));
+        Self { server, spans }
     }
 
     /// Starts a receiver whose certificate names `localhost`.
     ///
     /// # Panics
     /// It does not start, or the files cannot be used.
-    #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
     pub fn start_with_tls(server: &KeyPairFiles) -> Self {
-        let read = |path| std::fs::read(path).expect("cannot read a certificate");
-        let identity = Identity::from_pem(read(&server.certificate), read(&server.key));
-        let tls = ServerTlsConfig::new().identity(identity);
-        let server = Server::builder()
-            .tls_config(tls)
-            .expect("the certificate cannot be used");
-        Self::serve("https", "localhost", server)
-    }
-
-    #[expect(clippy::expect_used, reason = "a test cannot go on without it")]
-    fn serve(scheme: &str, host: &str, mut server: Server) -> Self {
-        let address = ([127, 0, 0, 1], 0).into();
-        let incoming = TcpIncoming::bind(address).expect("cannot listen");
-        let port = incoming.local_addr().expect("no address").port();
         let spans = Arc::default();
         let service = TraceServiceServer::new(Receiver(Arc::clone(&spans)));
-        let router = server.add_service(service);
-        let serving = tokio::spawn(router.serve_with_incoming(incoming));
-        Self {
-            endpoint: format!("{scheme}://{host}:{port}"),
-            spans,
-            serving: serving.abort_handle(),
-        }
+        let server = OtlpServer::start_with_tls(server, |server| server.add_service(service));
+        Self { server, spans }
     }
 
     /// Returns the value of `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub fn endpoint(&self) -> &str {
-        &self.endpoint
+        self.server.endpoint()
     }
 
     /// Returns the spans that have arrived.
     pub fn spans(&self) -> Vec<ReceivedSpan> {
         let spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
         spans.clone()
-    }
-}
-
-impl Drop for TraceReceiver {
-    fn drop(&mut self) {
-        self.serving.abort();
     }
 }
 
@@ -160,32 +129,14 @@ impl TraceService for Receiver {
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         let mut stored = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for exported in request.into_inner().resource_spans {
-            let resource = attributes(exported.resource.unwrap_or_default().attributes);
-            let service = resource.get("service.name").map_or("", String::as_str);
+            let service = service_of(exported.resource);
             let spans = exported
                 .scope_spans
                 .into_iter()
                 .flat_map(|scope| scope.spans);
-            stored.extend(spans.map(|span| ReceivedSpan::read(service, span)));
+            stored.extend(spans.map(|span| ReceivedSpan::read(&service, span)));
         }
         Ok(Response::new(ExportTraceServiceResponse::default()))
-    }
-}
-
-fn attributes(pairs: Vec<KeyValue>) -> Attributes {
-    pairs
-        .into_iter()
-        .map(|pair| (pair.key, pair.value.map(text).unwrap_or_default()))
-        .collect()
-}
-
-fn text(value: AnyValue) -> String {
-    match value.value {
-        Some(Value::StringValue(text)) => text,
-        Some(Value::IntValue(number)) => number.to_string(),
-        Some(Value::BoolValue(flag)) => flag.to_string(),
-        Some(Value::DoubleValue(number)) => number.to_string(),
-        other => format!("{other:?}"),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Traces, logs and metrics of the whole system (R45).
 
+mod metrics;
 mod secrets;
 mod span_tree;
 
@@ -13,7 +14,7 @@ use latchkey_demo_provider::Decision;
 use latchkey_e2e::{EVENT_TIMEOUT, account, run, sign_in};
 use latchkey_messaging::topology::{EVENTS_EXCHANGE, JOBS_EXCHANGE, JobQueue, SYNC_SVC_QUEUE};
 use latchkey_proto::token::RefreshAccessTokenRequest;
-use latchkey_testkit::{TestCertificates, TraceReceiver};
+use latchkey_testkit::{MetricReceiver, TestCertificates, TraceReceiver};
 
 use span_tree::SpanTree;
 
@@ -32,11 +33,14 @@ fn one_trace_goes_from_the_callback_to_the_job_and_one_from_a_caller_to_the_prov
     run(async {
         let certificates = TestCertificates::create();
         let receiver = TraceReceiver::start_with_tls(&certificates.server);
+        let metrics = MetricReceiver::start_with_tls(&certificates.server);
         let options = Options::test()
             .with("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.endpoint())
             .with("SSL_CERT_FILE", certificates.authority.to_string_lossy())
             // Whatever arrives was exported by a service that stopped.
-            .with("OTEL_BSP_SCHEDULE_DELAY", "3600000");
+            .with("OTEL_BSP_SCHEDULE_DELAY", "3600000")
+            .with("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", metrics.endpoint())
+            .with("OTEL_METRIC_EXPORT_INTERVAL", "3600000");
         let mut stack = Stack::start(options).await?;
         let mut recorder = MessageRecorder::bind(&stack.servers.rabbitmq.url()).await?;
         sign_in(&stack, Route::GOOGLE.path, &Decision::allow("ada")).await?;
@@ -56,6 +60,7 @@ fn one_trace_goes_from_the_callback_to_the_job_and_one_from_a_caller_to_the_prov
         let metadata = request.metadata_mut();
         metadata.insert("traceparent", traceparent.parse()?);
         tokens.refresh_access_token(request).await?;
+        let scraped = metrics::scraped(&stack).await?;
         for id in SERVICES {
             stack.service(id)?.stop();
         }
@@ -65,6 +70,7 @@ fn one_trace_goes_from_the_callback_to_the_job_and_one_from_a_caller_to_the_prov
         shows_the_sign_in(&tree, &callback.span_id, &job.traceparent)?;
         shows_the_refresh(&tree)?;
         has_its_ids_in_the_log(&mut stack, &tree)?;
+        metrics::arrived(&metrics, &scraped)?;
         show(&tree, &callback.trace_id);
         Ok(())
     })

@@ -21,8 +21,8 @@ pub(super) const EVENT_LEVEL: log::LevelFilter = log::LevelFilter::Info;
 
 const ACQUIRE: &str = "latchkey_database_acquire_seconds";
 
-/// Measures how many connections of the pool are in use, until `stop`.
-pub async fn measure_pool(pool: PgPool, stop: CancellationToken) {
+/// Describes the metrics, before the first connection is acquired.
+pub(super) fn describe() {
     describe_gauge!(
         "latchkey_database_connections",
         "Connections of the pool that are open, by state: idle or in_use."
@@ -35,6 +35,11 @@ pub async fn measure_pool(pool: PgPool, stop: CancellationToken) {
         "latchkey_database_acquire_seconds",
         "Time to acquire a connection of the pool, with the time to open it if none is idle."
     );
+}
+
+/// Measures how many connections of the pool are in use, until `stop`.
+pub async fn measure_pool(pool: PgPool, stop: CancellationToken) {
+    describe();
     drop(histogram!("latchkey_database_acquire_seconds"));
     gauge!("latchkey_database_connections_max").set(pool.options().get_max_connections());
     sample(stop, || {
