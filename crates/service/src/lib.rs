@@ -3,6 +3,7 @@
 
 pub mod background;
 pub mod build;
+pub mod certificate;
 pub mod database;
 pub mod file_watch;
 pub mod grpc;

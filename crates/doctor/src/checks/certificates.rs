@@ -2,10 +2,11 @@
 
 use futures::future::join_all;
 use latchkey_config::Environment;
+use latchkey_service::certificate::Validity;
 use time::OffsetDateTime;
 use url::Url;
 
-use crate::certificate::{Life, Validity};
+use crate::certificate::{Life, left};
 use crate::finding::Finding;
 use crate::outcome::{Looked, NotLooked, Outcome};
 use crate::tls_peer::certificate_of;
@@ -43,7 +44,7 @@ pub(crate) async fn check(world: &World) -> Outcome {
     let now = world.clock.now();
     let lines = seen.iter().filter_map(|seen| {
         let certificate = seen.certificate.as_ref().ok()?;
-        Some(format!("{}: {}", seen.label, certificate.left(now)))
+        Some(format!("{}: {}", seen.label, left(certificate, now)))
     });
     Ok(Looked {
         seen: lines.collect(),
@@ -102,12 +103,12 @@ fn judge(seen: &Seen, now: OffsetDateTime) -> Option<Finding> {
             problem: problem.clone(),
         }),
         Ok(certificate) => {
-            let life = certificate.at(now);
+            let life = Life::of(certificate, now);
             (life != Life::Valid).then(|| Finding::Certificate {
                 label,
                 subject: certificate.subject.clone(),
                 life,
-                left: certificate.left(now),
+                left: left(certificate, now),
             })
         }
     }

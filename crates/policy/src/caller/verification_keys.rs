@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
 use latchkey_jwks::{Key, KeySet, MAX_BYTES, read_body};
+use latchkey_service::certificate::{self, CertificateUse};
 use latchkey_service::file_watch;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -165,6 +166,9 @@ impl VerificationKeys {
                 .await;
             }
             KeySource::Url(source) => {
+                if let Some(pem) = &source.authority {
+                    certificate::measure(CertificateUse::AuthorityOfCallerKeys, pem);
+                }
                 let fetching = async {
                     loop {
                         self.fetch(source).await;

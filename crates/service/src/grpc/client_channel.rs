@@ -90,13 +90,16 @@ impl ClientChannel {
         InterceptedService::new(traced, target.token.clone())
     }
 
-    /// Watches the files until `stop`. Running calls are not affected; the next call connects with
-    /// the new certificates and has the new token.
+    /// Watches the files until `stop`, and measures until when the certificates are valid. Running
+    /// calls are not affected; the next call connects with the new certificates and has the new
+    /// token.
     pub async fn watch_files(self, stop: CancellationToken) {
         let what = "gRPC client certificates and token";
+        self.credentials.pems.measure_of_client();
         let read = || Credentials::from_environment(&self.environment).map(Arc::new);
         file_watch::watch(what, stop, self.credentials, read, |now| {
             self.current.store(Arc::new(Target::new(now, &self.plain)?));
+            now.pems.measure_of_client();
             Ok(())
         })
         .await;

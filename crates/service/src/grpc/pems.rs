@@ -11,6 +11,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
+use crate::certificate::{self, CertificateUse};
+
 const CERTIFICATE: &str = "GRPC_TLS_CERT";
 const KEY: &str = "GRPC_TLS_KEY";
 const CLIENT_CA: &str = "GRPC_TLS_CLIENT_CA";
@@ -83,6 +85,23 @@ impl Pems {
             key,
             authority: Some(authority),
         })
+    }
+
+    /// Measures until when the certificates of a server are valid, which are in use from now on.
+    pub(super) fn measure_of_server(&self) {
+        self.measure(CertificateUse::Server, CertificateUse::AuthorityOfClients);
+    }
+
+    /// The same for a client.
+    pub(super) fn measure_of_client(&self) {
+        self.measure(CertificateUse::Client, CertificateUse::AuthorityOfServers);
+    }
+
+    fn measure(&self, own: CertificateUse, authority: CertificateUse) {
+        certificate::measure(own, &self.certificate);
+        if let Some(text) = &self.authority {
+            certificate::measure(authority, text);
+        }
     }
 
     /// Adds TLS to the endpoint of another service.

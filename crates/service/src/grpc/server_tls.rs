@@ -51,13 +51,15 @@ impl ServerTls {
         self.current.load_full()
     }
 
-    /// Watches the files until `stop`. Open connections are not affected; new handshakes use the
-    /// new certificates.
+    /// Watches the files until `stop`, and measures until when the certificates are valid. Open
+    /// connections are not affected; new handshakes use the new certificates.
     pub async fn watch_files(self, stop: CancellationToken) {
+        self.pems.measure_of_server();
         let read = || Pems::of_server(&self.environment, self.client).map(Arc::new);
         file_watch::watch("gRPC server certificates", stop, self.pems, read, |now| {
             self.current
                 .store(Arc::new(now.server_config(self.client)?));
+            now.measure_of_server();
             Ok(())
         })
         .await;
