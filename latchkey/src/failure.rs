@@ -5,6 +5,7 @@ use std::io;
 
 use latchkey_config::{ConfigError, ConfigErrors};
 use latchkey_service::StartError;
+use latchkey_service::database::OpenError;
 use sqlx::error::DatabaseError;
 
 /// `insufficient_privilege` of PostgreSQL.
@@ -61,6 +62,15 @@ impl From<ConfigError> for Failure {
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         Self::of(error)
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Config(errors) => Self::Config(errors),
+            OpenError::Connect(error) => Self::of(error),
+        }
     }
 }
 

@@ -14,6 +14,14 @@ use refresh_svc::commands::keys::status::Lost;
 use refresh_svc::config::SERVICE;
 use refresh_svc::{Application, Config, commands};
 
+/// What a command needs, as the table of docs/operate.md has it.
+const NEEDS_THE_DATABASE: &str = "Needs:\n  \
+    Role of the database: a member of latchkey_refresh\n  \
+    Variables: DATABASE_URL, SEALING_PRIVATE_KEYS\n  \
+    Network: database";
+const NEEDS_NOTHING: &str =
+    "Needs:\n  Role of the database: none\n  Variables: none\n  Network: none";
+
 /// Serves valid access tokens over gRPC; each grant is refreshed once.
 #[derive(Parser)]
 #[command(version, about)]
@@ -37,6 +45,7 @@ enum Command {
         command: Keys,
     },
     /// Open every stored token with SEALING_PRIVATE_KEYS and count tokens by key.
+    #[command(after_help = NEEDS_THE_DATABASE)]
     Check,
     #[command(hide = true)]
     Policy(MovedCommand),
@@ -47,8 +56,10 @@ enum Command {
 #[derive(Subcommand)]
 enum Keys {
     /// Print a new key pair as environment variables.
+    #[command(after_help = NEEDS_NOTHING)]
     Generate,
     /// Count what each key seals, and list the accounts whose key is lost.
+    #[command(after_help = NEEDS_THE_DATABASE)]
     Status {
         /// Mark the grants whose key is lost, so that their owners are asked to sign in
         /// again. Only their sign-in reverses this.
@@ -57,6 +68,7 @@ enum Keys {
     },
     /// Reseal every grant to the first key of SEALING_PRIVATE_KEYS now; the running
     /// service also does this by itself.
+    #[command(after_help = NEEDS_THE_DATABASE)]
     Reseal,
 }
 

@@ -18,11 +18,11 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, PgPool};
 
 pub use check::DatabaseCheck;
-pub use connect_once::{ConnectError, connect_once};
+pub use connect_once::{ConnectError, OpenError, connect_once};
 pub use connection_checks::{RECENTLY_TESTED, without_tests};
 pub(crate) use pool_metrics::acquire_times;
 pub use pool_metrics::measure_pool;
@@ -53,12 +53,20 @@ pub fn pool(environment: &Environment, service: &str) -> Result<PgPool, ConfigEr
     pool_with(environment, service, ServerLimits::FOR_A_SERVICE)
 }
 
-/// The same for a command of an operator, whose statements have no time limit.
+/// The same for a command of an operator, whose statements have no time limit. It connects once,
+/// because a pool that cannot connect says only that the time is over.
 ///
 /// # Errors
-/// As [`pool`].
-pub fn pool_of_command(environment: &Environment, command: &str) -> Result<PgPool, ConfigErrors> {
-    pool_with(environment, command, ServerLimits::FOR_A_COMMAND)
+/// As [`pool`], or the database cannot be used.
+pub async fn pool_of_command(
+    environment: &Environment,
+    command: &str,
+) -> Result<PgPool, OpenError> {
+    let pool = pool_with(environment, command, ServerLimits::FOR_A_COMMAND)?;
+    let connection = connect_once(&pool.connect_options()).await?;
+    // It was only tried out, so it does not matter how it ends.
+    let _ = connection.close().await;
+    Ok(pool)
 }
 
 fn pool_with(

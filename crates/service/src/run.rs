@@ -43,6 +43,15 @@ impl From<ConfigError> for StartError {
     }
 }
 
+impl From<database::OpenError> for StartError {
+    fn from(error: database::OpenError) -> Self {
+        match error {
+            database::OpenError::Config(errors) => Self::Config(errors),
+            database::OpenError::Connect(error) => Self::Other(error.to_string()),
+        }
+    }
+}
+
 impl StartError {
     /// An input or output error of the operation `what`.
     pub fn io(what: impl Into<String>, source: std::io::Error) -> Self {

@@ -7,6 +7,7 @@ use std::io::Write;
 use latchkey_config::Environment;
 use latchkey_domain::AccountId;
 use latchkey_service::StartError;
+use latchkey_service::database::pool_of_command;
 use uuid::Uuid;
 
 use crate::config::opening_keys;
@@ -23,7 +24,7 @@ const PAGE: i64 = 500;
 /// opened.
 pub async fn check(environment: &Environment, out: &mut impl Write) -> Result<(), StartError> {
     let keys = opening_keys(environment)?;
-    let pool = latchkey_service::database::pool_of_command(environment, "refresh-svc-check")?;
+    let pool = pool_of_command(environment, "refresh-svc-check").await?;
     let store = Store::new(&pool);
     let mut unreadable = 0_u64;
     let mut after = AccountId::from(Uuid::nil());

@@ -117,6 +117,20 @@ async fn a_grant_sealed_to_a_lost_key_is_the_operators_error() {
     assert!(check.is_err());
 }
 
+// A pool alone would only say that it took too long.
+#[tokio::test]
+async fn a_command_names_the_server_that_refuses_the_connection() {
+    let world = World::new().await;
+    let nowhere = "postgres://somebody:s3cret@127.0.0.1:1/latchkey";
+    let world = world.with("DATABASE_URL", nowhere);
+    let check = refresh_svc::commands::check::check(&world.environment(), &mut Vec::new()).await;
+    let error = check.unwrap_err().to_string();
+    assert!(
+        error.contains("connection refused by 127.0.0.1:1") && !error.contains("s3cret"),
+        "{error}"
+    );
+}
+
 // R35: a row that was copied over another one cannot be opened.
 #[tokio::test]
 async fn a_grant_moved_to_another_account_does_not_open() {

@@ -4,6 +4,7 @@
 use std::io;
 use std::time::Duration;
 
+use latchkey_config::ConfigErrors;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection as _, Error};
 
@@ -12,6 +13,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `invalid_password` and `invalid_authorization_specification`.
 const CREDENTIALS: [&str; 2] = ["28P01", "28000"];
+/// `invalid_catalog_name`.
+const NO_DATABASE: &str = "3D000";
 /// `too_many_connections`.
 const TOO_MANY: &str = "53300";
 
@@ -47,6 +50,17 @@ pub enum ConnectError {
         /// The server's text.
         reason: String,
     },
+    /// The server has no database of this name.
+    #[error(
+        "{server}: {reason}: correct the name in DATABASE_URL, or create the database and run \
+         latchkey-migrate"
+    )]
+    NoDatabase {
+        /// Host and port.
+        server: String,
+        /// The server's text.
+        reason: String,
+    },
     /// The server has no connection left.
     #[error("{server} has no connection left for the role {role}: {reason}")]
     TooMany {
@@ -57,6 +71,17 @@ pub enum ConnectError {
         /// The server's text.
         reason: String,
     },
+    /// The TLS handshake failed, or the server has no TLS and DATABASE_URL asks for it.
+    #[error(
+        "cannot connect to {server} over TLS: {source}: SSL_CERT_FILE names the authority of the \
+         server, and sslmode in DATABASE_URL whether TLS is used"
+    )]
+    Tls {
+        /// Host and port.
+        server: String,
+        /// The error of the driver.
+        source: Error,
+    },
     /// Any other problem, such as a host that name servers do not know.
     #[error("cannot connect to {server}, the server of DATABASE_URL: {source}")]
     Other {
@@ -65,6 +90,17 @@ pub enum ConnectError {
         /// The error of the driver.
         source: Error,
     },
+}
+
+/// Why a command has no pool of connections.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Variables are faulty.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
 }
 
 /// Connects once, within five seconds.
@@ -94,6 +130,8 @@ fn problem(server: String, role: &str, error: Error) -> ConnectError {
                     role,
                     reason,
                 }
+            } else if code == NO_DATABASE {
+                ConnectError::NoDatabase { server, reason }
             } else if code == TOO_MANY {
                 ConnectError::TooMany {
                     server,
@@ -107,6 +145,10 @@ fn problem(server: String, role: &str, error: Error) -> ConnectError {
                 }
             }
         }
+        Error::Tls(_) => ConnectError::Tls {
+            server,
+            source: error,
+        },
         _ => ConnectError::Other {
             server,
             source: error,

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use latchkey_config::Environment;
 use latchkey_service::StartError;
+use latchkey_service::database::pool_of_command;
 
 use crate::config::opening_keys;
 use crate::reseal::{Pass, pass};
@@ -24,7 +25,7 @@ pub async fn reseal(
     out: &mut (impl Write + Send),
 ) -> Result<(), StartError> {
     let keys = opening_keys(environment)?;
-    let pool = latchkey_service::database::pool_of_command(environment, "refresh-svc-reseal")?;
+    let pool = pool_of_command(environment, "refresh-svc-reseal").await?;
     let store = Store::new(&pool);
     let (mut moved, mut last) = (0, Pass::default());
     for _ in 0..PASSES {

@@ -9,6 +9,7 @@ use latchkey_opening::{OpeningKeys, key_id_of};
 use latchkey_providers::FailureClass;
 use latchkey_sealing::SealingKey;
 use latchkey_service::StartError;
+use latchkey_service::database::pool_of_command;
 use uuid::Uuid;
 
 use super::sample::{Sample, samples};
@@ -40,7 +41,7 @@ pub async fn status(
     out: &mut impl Write,
 ) -> Result<(), StartError> {
     let keys = opening_keys(environment)?;
-    let pool = latchkey_service::database::pool_of_command(environment, "refresh-svc-keys")?;
+    let pool = pool_of_command(environment, "refresh-svc-keys").await?;
     let store = Store::new(&pool);
     let write = |error| StartError::io("cannot write the result", error);
     let counts = store.count_by_key().await.map_err(StartError::other)?;
