@@ -177,7 +177,14 @@ pub const NEEDS: &[Needs] = &[
         commands: &["doctor"],
         role: Role::Operator,
         variables: &["DATABASE_URL", "AMQP_URL"],
-        optional: &["PUBLIC_URL", "AUTH_…", "GRPC_TLS_…", "RABBITMQ_API_URL"],
+        optional: &[
+            "PUBLIC_URL",
+            "APP_URL",
+            "AUTH_…",
+            "GRPC_…",
+            "SEALING_…",
+            "RABBITMQ_API_URL",
+        ],
         network: "database, broker, providers, services",
     },
     Needs {

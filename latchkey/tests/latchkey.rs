@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests may panic")]
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use clap::CommandFactory as _;
@@ -62,6 +63,114 @@ fn the_table_of_the_documentation_is_that_of_the_program() {
     assert!(
         document.contains(&table),
         "docs/operate.md must contain:\n{table}"
+    );
+}
+
+/// The files below a directory with this extension.
+fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|is| is == extension) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// The commands between backquotes.
+fn quoted_commands(text: &str) -> impl Iterator<Item = &str> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted.filter_map(|quoted| quoted.strip_prefix("latchkey "))
+}
+
+// R42: a remedy can be typed as it stands.
+#[test]
+fn every_command_that_doctor_advises_can_be_typed() {
+    let id = "00000000-0000-4000-8000-000000000001";
+    let mut seen = 0;
+    for file in files(&root().join("crates/doctor/src/checks"), "rs") {
+        let source = std::fs::read_to_string(&file).unwrap();
+        let literals: String = source
+            .split("\\\n")
+            .enumerate()
+            .map(|(position, part)| {
+                if position == 0 {
+                    part
+                } else {
+                    part.trim_start()
+                }
+            })
+            .collect();
+        let code: Vec<&str> = literals
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .collect();
+        for command in quoted_commands(&code.join("\n")) {
+            let words = command
+                .replace("{domain}", "acme.example")
+                .replace("{address}", "ada@acme.example")
+                .replace("<name>", "Acme")
+                .replace("{}", id);
+            let typed = std::iter::once("latchkey").chain(words.split(' '));
+            let parsed = latchkey::parse(typed);
+            assert!(parsed.is_ok(), "{}: {command}: {parsed:?}", file.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 8, "{seen}");
+}
+
+#[test]
+fn every_command_in_the_documents_exists() {
+    let tree = latchkey::Cli::command();
+    let mut documents = files(&root().join("docs"), "md");
+    documents.push(root().join("README.md"));
+    for document in documents {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for command in quoted_commands(&text) {
+            let mut at = &tree;
+            for word in command
+                .split_whitespace()
+                .take_while(|_| at.has_subcommands())
+            {
+                let found = at.find_subcommand(word);
+                // Several commands at once, an option, or what stands for a command.
+                let is_other = word.contains(|c: char| !c.is_ascii_lowercase() && c != '-');
+                if is_other || word.starts_with('-') {
+                    break;
+                }
+                at = found.unwrap_or_else(|| panic!("{}: {command}", document.display()));
+            }
+        }
+    }
+}
+
+// R42 R43: 78 if doctor's own configuration cannot be read, 0 without and 1 with a finding.
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_tells_findings_from_what_it_could_not_look_at() {
+    let nowhere = latchkey(&["doctor", "--env", "auth-svc=/nowhere/auth.env"], &[]);
+    assert_eq!(nowhere.status.code(), Some(78), "{nowhere:?}");
+    let nothing = latchkey(&["doctor"], &[]);
+    assert_eq!(nothing.status.code(), Some(78), "{nothing:?}");
+
+    let database = TestDatabase::create().await;
+    let url = database.url(Role::Operator);
+    for arguments in [&["doctor", "--json"][..], &["--json", "doctor"]] {
+        let healthy = latchkey(arguments, &[("DATABASE_URL", &url)]);
+        assert_eq!(healthy.status.code(), Some(0), "{healthy:?}");
+        let report: serde_json::Value = serde_json::from_slice(&healthy.stdout).unwrap();
+        assert_eq!(report["healthy"], true, "{report}");
+    }
+    let wrong = url.replacen("operator_person", "nobody_here", 1);
+    let broken = latchkey(&["doctor"], &[("DATABASE_URL", &wrong)]);
+    assert_eq!(broken.status.code(), Some(1), "{broken:?}");
+    let text = text(&broken.stdout);
+    assert!(
+        text.starts_with("the database refuses the role or its password"),
+        "{text}"
     );
 }
 
@@ -155,6 +264,13 @@ async fn an_error_names_the_role_and_what_it_may_not_do() {
     let unknown = url.replace("//auth_svc:", "//nobody:");
     let error = text(&latchkey(&["workspace", "list"], &[("DATABASE_URL", &unknown)]).stderr);
     assert!(error.contains("refuses the role nobody"), "{error}");
+    let (server, _) = url.rsplit_once('/').unwrap();
+    let missing = format!("{server}/no_such_database");
+    let error = text(&latchkey(&["workspace", "list"], &[("DATABASE_URL", &missing)]).stderr);
+    assert!(
+        error.contains("\"no_such_database\" does not exist") && error.contains("latchkey-migrate"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

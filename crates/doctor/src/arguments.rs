@@ -5,7 +5,7 @@ use latchkey_domain::Handle;
 use url::Url;
 
 use crate::environment_source::EnvironmentSource;
-use crate::service::{OperatorPort, Reader, Service};
+use crate::service::OperatorPort;
 
 /// Finds out why a deployment, or one person's sign-in or mailbox, does not work.
 ///
@@ -47,24 +47,4 @@ pub struct Doctor {
     /// The commit that was deployed, or its beginning.
     #[arg(long, value_name = "COMMIT")]
     pub deployed: Option<String>,
-    /// Prints JSON.
-    #[arg(long)]
-    pub json: bool,
-    /// Reads the whole configuration of a service, as the service does.
-    #[arg(skip)]
-    readers: Vec<(Service, Reader)>,
-}
-
-impl Doctor {
-    /// Reads the configuration of a service by the service's own function, which finds more
-    /// faults than the part of it that doctor knows.
-    #[must_use]
-    pub fn with_reader(mut self, service: Service, reader: Reader) -> Self {
-        self.readers.push((service, reader));
-        self
-    }
-
-    pub(crate) fn readers(&self) -> Vec<(Service, Reader)> {
-        self.readers.clone()
-    }
 }

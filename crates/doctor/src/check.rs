@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
+use crate::check_id::CheckId;
 use crate::checks::{
     broker, certificates, client_credentials, clock, database, discovery, entry_point, environment,
-    failures, migrations, outbox, person, providers, queues, redirect_uris, sealing_keys, versions,
+    failures, front_end, migrations, outbox, person, providers, queues, redirect_uris,
+    sealing_keys, versions,
 };
-use crate::finding::{CheckId, Finding};
+use crate::finding::Finding;
 use crate::outcome::{Looked, Outcome};
 use crate::progress::Progress;
+use crate::runbook::Runbook;
 use crate::world::World;
 
 /// Longest time of one check. They run at the same time.
@@ -42,6 +45,7 @@ async fn run(check: CheckId, world: &World) -> Outcome {
         CheckId::ClientCredentials => client_credentials::check(world).await,
         CheckId::Versions => versions::check(world).await,
         CheckId::EntryPoint => entry_point::check(world).await,
+        CheckId::FrontEnd => front_end::check(world).await,
         CheckId::Queues => queues::check(world).await,
         CheckId::Outbox => outbox::check(world).await,
         CheckId::Failures => failures::check(world).await,
@@ -54,8 +58,21 @@ async fn within(check: CheckId, running: impl Future<Output = Outcome>) -> Outco
     let ended = tokio::time::timeout(DEADLINE, running).await;
     ended.unwrap_or_else(|_| {
         Ok(Looked {
-            findings: vec![Finding::NoAnswer { check }],
+            findings: vec![no_answer(check)],
             ..Looked::default()
         })
     })
+}
+
+fn no_answer(check: CheckId) -> Finding {
+    Finding {
+        code: "no_answer",
+        runbook: Runbook::Database,
+        problem: format!("{check}: did not answer in time"),
+        looked_at: format!("the check \"{check}\", for its whole deadline"),
+        remedy:
+            "run doctor again; if it is the same, look at the load of the database, the broker \
+                 or the provider that this check asks"
+                .to_owned(),
+    }
 }

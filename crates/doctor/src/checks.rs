@@ -9,6 +9,7 @@ pub(crate) mod discovery;
 pub(crate) mod entry_point;
 pub(crate) mod environment;
 pub(crate) mod failures;
+pub(crate) mod front_end;
 pub(crate) mod migrations;
 pub(crate) mod outbox;
 pub(crate) mod person;

@@ -1,10 +1,10 @@
 //! Connecting to the database, with the cause if that fails.
 
-use std::fmt;
 use std::time::Duration;
 
+use latchkey_service::database::{ConnectError, connect_once};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, PgPool};
+use sqlx::{Connection as _, PgPool};
 
 /// For TCP, TLS and the login together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -12,58 +12,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECTIONS: u32 = 4;
 
 /// Why the database cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum DatabaseProblem {
-    /// No connection: the error of the operating system.
-    Unreachable(String),
-    /// It refuses the role or its password.
-    Login,
-    /// There is no database of this name.
-    NoDatabase,
-    /// Its connections are used up.
-    Full,
-    /// The TLS handshake failed.
-    Tls(String),
+#[derive(Debug)]
+pub(crate) enum Unusable {
+    /// There is no connection.
+    Connect(ConnectError),
     /// It does not answer in time.
     NoAnswer,
     /// The server is a standby, or was demoted.
     ReadOnly,
-    /// Another error of the server.
-    Other(String),
-}
-
-impl DatabaseProblem {
-    fn of(error: &sqlx::Error) -> Self {
-        let code = error
-            .as_database_error()
-            .and_then(sqlx::error::DatabaseError::code);
-        match (code.as_deref(), error) {
-            // invalid_password, invalid_authorization_specification
-            (Some("28P01" | "28000"), _) => Self::Login,
-            // invalid_catalog_name
-            (Some("3D000"), _) => Self::NoDatabase,
-            // too_many_connections
-            (Some("53300"), _) => Self::Full,
-            (_, sqlx::Error::Io(error)) => Self::Unreachable(error.to_string()),
-            (_, sqlx::Error::Tls(error)) => Self::Tls(error.to_string()),
-            _ => Self::Other(error.to_string()),
-        }
-    }
-}
-
-impl fmt::Display for DatabaseProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable(error) => write!(f, "cannot be reached: {error}"),
-            Self::Login => f.write_str("refuses the role or its password"),
-            Self::NoDatabase => f.write_str("does not exist on the server"),
-            Self::Full => f.write_str("has no connection left"),
-            Self::Tls(error) => write!(f, "cannot be reached over TLS: {error}"),
-            Self::NoAnswer => f.write_str("does not answer"),
-            Self::ReadOnly => f.write_str("is read-only: a standby, or one that was demoted"),
-            Self::Other(error) => f.write_str(error),
-        }
-    }
+    /// The first statement failed.
+    Statement(sqlx::Error),
 }
 
 /// `<role>@<host>:<port>/<database>`, without the password.
@@ -80,14 +38,9 @@ pub(crate) fn target(options: &PgConnectOptions) -> String {
 ///
 /// # Errors
 /// The cause. A pool alone would try again and only say that it took too long.
-pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgPool, DatabaseProblem> {
+pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgPool, Unusable> {
     let probed = tokio::time::timeout(CONNECT_TIMEOUT, probe(options)).await;
-    let accepts_writes = probed
-        .map_err(|_| DatabaseProblem::NoAnswer)?
-        .map_err(|error| DatabaseProblem::of(&error))?;
-    if !accepts_writes {
-        return Err(DatabaseProblem::ReadOnly);
-    }
+    probed.unwrap_or(Err(Unusable::NoAnswer))?;
     Ok(PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(CONNECT_TIMEOUT)
@@ -103,13 +56,21 @@ pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgPool, Databa
         .connect_lazy_with(options.clone()))
 }
 
-async fn probe(options: &PgConnectOptions) -> Result<bool, sqlx::Error> {
-    let mut connection = options.connect().await?;
-    let accepts_writes = sqlx::query_scalar(
+/// # Errors
+/// There is no connection, or no statement can write.
+async fn probe(options: &PgConnectOptions) -> Result<(), Unusable> {
+    let mut connection = connect_once(options).await.map_err(Unusable::Connect)?;
+    let accepts_writes: bool = sqlx::query_scalar(
         "SELECT NOT (pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean)",
     )
     .fetch_one(&mut connection)
-    .await?;
-    connection.close().await?;
-    Ok(accepts_writes)
+    .await
+    .map_err(Unusable::Statement)?;
+    // It was only tried out, so it does not matter how it ends.
+    let _ = connection.close().await;
+    if accepts_writes {
+        Ok(())
+    } else {
+        Err(Unusable::ReadOnly)
+    }
 }

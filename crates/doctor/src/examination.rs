@@ -1,54 +1,25 @@
-//! Runs doctor: reads the environment, runs the checks and prints the report.
+//! Runs doctor: reads the environment and runs the checks.
 
-use std::io::Write as _;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all, report};
-use latchkey_domain::{Clock, SystemClock};
+use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
+use latchkey_domain::Clock;
 use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::arguments::Doctor;
 use crate::check::run_all;
+use crate::check_id::CheckId;
 use crate::environment_source::EnvironmentSource;
-use crate::finding::CheckId;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::world::{Mode, Source, World};
-
-/// Name in messages.
-const PROGRAM: &str = "latchkey doctor";
 
 /// The variable with the management API of the broker.
 const MANAGEMENT: &str = "RABBITMQ_API_URL";
 
 impl Doctor {
-    /// Examines with the environment of this process and prints the report.
-    pub async fn run(self) -> ExitCode {
-        // For the broker's TLS. Fails only if a provider is installed already.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let environment = Environment::of_process();
-        let clock = Arc::new(SystemClock);
-        let report = match self.examine(&environment, clock).await {
-            Ok(report) => report,
-            Err(errors) => return report(PROGRAM, &errors, &[]),
-        };
-        let text = if self.json {
-            format!("{:#}\n", report.to_json())
-        } else {
-            report.to_string()
-        };
-        // A reader such as `head` may close the pipe early; the exit code remains.
-        let _ = std::io::stdout().lock().write_all(text.as_bytes());
-        if report.is_healthy() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }
-    }
-
     /// Examines with these variables and this clock. Prints nothing but the progress.
     ///
     /// # Errors
@@ -61,7 +32,7 @@ impl Doctor {
     ) -> Result<Report, ConfigErrors> {
         let began = Instant::now();
         let world = self.world(environment, clock)?;
-        let progress = Progress::of(&CheckId::ALL, !self.json);
+        let progress = Progress::of(&CheckId::ALL);
         let checks = run_all(&world, &progress).await;
         Ok(Report::new(checks, began.elapsed()))
     }
@@ -81,7 +52,6 @@ impl Doctor {
             mode,
             clock,
             sources,
-            readers: self.readers(),
             http,
             operator_ports: self.operator_port.clone(),
             entry_point: self

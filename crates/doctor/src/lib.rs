@@ -4,7 +4,7 @@
 //! A check is one file of `checks/`. Its `look` gathers facts, and its `judge`, which has no I/O,
 //! turns them into findings. The checks run at the same time, each with its own deadline. A check
 //! that needs something that another one has found broken says so instead of reporting what
-//! follows from it. `finding.rs` has every finding, and `words.rs` all their words.
+//! follows from it. Each check words its own findings, and `wording.rs` has what they share.
 //!
 //! It changes nothing: statements read, queues are declared passively, and the requests to a
 //! provider are an authorization request of which the page is not answered and a token request
@@ -13,6 +13,7 @@
 mod arguments;
 mod certificate;
 mod check;
+mod check_id;
 mod checks;
 mod database;
 mod environment_source;
@@ -24,11 +25,11 @@ mod report;
 mod runbook;
 mod service;
 mod tls_peer;
-mod words;
+mod wording;
 mod world;
 
 pub use arguments::Doctor;
 pub use environment_source::EnvironmentSource;
 pub use report::Report;
 pub use runbook::Runbook;
-pub use service::{OperatorPort, Reader, Service};
+pub use service::{OperatorPort, Service};

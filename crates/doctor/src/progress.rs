@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io::{IsTerminal as _, Write as _};
 
-use crate::finding::CheckId;
+use crate::check_id::CheckId;
 
 /// The line with the checks that still run.
 pub(crate) struct Progress {
@@ -13,10 +13,10 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Progress of these checks, shown if standard error is a terminal.
-    pub(crate) fn of(checks: &[CheckId], wanted: bool) -> Self {
+    pub(crate) fn of(checks: &[CheckId]) -> Self {
         let progress = Self {
             running: RefCell::new(checks.to_vec()),
-            shown: wanted && std::io::stderr().is_terminal(),
+            shown: std::io::stderr().is_terminal(),
         };
         progress.show();
         progress

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::finding::{CheckId, Finding};
+use crate::check_id::CheckId;
+use crate::finding::Finding;
 use crate::outcome::Outcome;
-use crate::words::Words;
 
 /// What was found. Its `Display` is for people: the first line names the most probable cause.
 #[derive(Debug)]
 pub struct Report {
     /// The findings with the check that found them, the most probable cause first.
-    findings: Vec<(CheckId, Words)>,
+    findings: Vec<(CheckId, Finding)>,
     checks: Vec<(CheckId, Outcome)>,
     took: Duration,
 }
@@ -26,7 +26,7 @@ impl Report {
             .iter()
             .filter_map(|(check, outcome)| Some((*check, outcome.as_ref().ok()?)))
             .flat_map(|(check, looked)| looked.findings.iter().map(move |one| (check, one)))
-            .map(|(check, finding)| (check, Finding::words(finding)))
+            .map(|(check, finding)| (check, finding.on_one_line()))
             .collect();
         Self {
             findings,
@@ -42,19 +42,19 @@ impl Report {
 
     /// The code of the most probable cause, such as `redirect_uri`.
     pub fn cause(&self) -> Option<&'static str> {
-        self.findings.first().map(|(_, words)| words.code)
+        self.findings.first().map(|(_, finding)| finding.code)
     }
 
     /// The report for programs. Codes of findings and names of fields do not change.
     pub fn to_json(&self) -> Value {
-        let findings = self.findings.iter().map(|(check, words)| {
+        let findings = self.findings.iter().map(|(check, finding)| {
             json!({
-                "code": words.code,
+                "code": finding.code,
                 "check": check.to_string(),
-                "problem": words.problem,
-                "looked_at": words.looked_at,
-                "do": words.remedy,
-                "runbook": words.runbook.to_string(),
+                "problem": finding.problem,
+                "looked_at": finding.looked_at,
+                "do": finding.remedy,
+                "runbook": finding.runbook.to_string(),
             })
         });
         let checks = self.checks.iter().map(|(check, outcome)| match outcome {
@@ -86,14 +86,14 @@ impl fmt::Display for Report {
             let (checks, seconds) = (looked.count(), self.took.as_secs_f64());
             writeln!(f, "no finding: {checks} checks in {seconds:.1} s")?;
         }
-        for (position, (_, words)) in self.findings.iter().enumerate() {
+        for (position, (_, finding)) in self.findings.iter().enumerate() {
             if position > 0 {
                 writeln!(f)?;
             }
-            writeln!(f, "{}", words.problem)?;
-            writeln!(f, "  looked at  {}", words.looked_at)?;
-            writeln!(f, "  do         {}", words.remedy)?;
-            writeln!(f, "  see        {}", words.runbook)?;
+            writeln!(f, "{}", finding.problem)?;
+            writeln!(f, "  looked at  {}", finding.looked_at)?;
+            writeln!(f, "  do         {}", finding.remedy)?;
+            writeln!(f, "  see        {}", finding.runbook)?;
         }
         writeln!(f, "\nlooked at")?;
         for (check, outcome) in &self.checks {

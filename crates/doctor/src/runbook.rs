@@ -27,6 +27,8 @@ pub enum Runbook {
     Certificate,
     /// People cannot sign in.
     SignIn,
+    /// The front end does not take a session over.
+    FrontEnd,
     /// The provider does not accept the client.
     ClientSecret,
     /// Another build runs than the one that was deployed.
@@ -59,6 +61,7 @@ impl Runbook {
             Self::Parked,
             Self::Certificate,
             Self::SignIn,
+            Self::FrontEnd,
             Self::ClientSecret,
             Self::Version,
             Self::NotReady,
@@ -84,6 +87,7 @@ impl Runbook {
             Self::Parked => "latchkeyeventsparked",
             Self::Certificate => "a-certificate-expires",
             Self::SignIn => "people-cannot-sign-in",
+            Self::FrontEnd => "the-front-end-does-not-take-the-session-over",
             Self::ClientSecret => "client_misconfigured",
             Self::Version => "another-build-runs",
             Self::NotReady => "a-service-is-not-ready",

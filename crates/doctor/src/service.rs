@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use latchkey_config::{ConfigErrors, Environment};
 use url::Url;
 
 /// A service of Latchkey.
@@ -45,9 +44,6 @@ impl FromStr for Service {
         named.ok_or("must be auth-svc, sync-svc or refresh-svc")
     }
 }
-
-/// Reads the whole configuration of a service, as the service does at its start.
-pub type Reader = fn(&Environment) -> Result<(), ConfigErrors>;
 
 /// The operator's port of a service (`HEALTH_LISTEN`): `<service>=<URL>`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,10 +14,10 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::OnceCell;
 use url::Url;
 
-use crate::database::{self, DatabaseProblem};
-use crate::finding::CheckId;
+use crate::check_id::CheckId;
+use crate::database::{self, Unusable};
 use crate::outcome::NotLooked;
-use crate::service::{OperatorPort, Reader, Service};
+use crate::service::{OperatorPort, Service};
 
 /// For a request to a service, a provider or the management API.
 const HTTP_TIMEOUT: Duration = Duration::from_secs(4);
@@ -63,8 +63,6 @@ pub(crate) struct World {
     pub mode: Mode,
     pub clock: Arc<dyn Clock>,
     pub sources: Vec<Source>,
-    /// Reads the whole configuration of a service.
-    pub readers: Vec<(Service, Reader)>,
     pub http: reqwest::Client,
     pub operator_ports: Vec<OperatorPort>,
     /// Where auth-svc is reached as browsers reach it.
@@ -75,7 +73,7 @@ pub(crate) struct World {
     pub deployed: Option<String>,
     pub person: Option<Handle>,
     pub workspace: Option<String>,
-    pub database: OnceCell<Result<PgPool, DatabaseProblem>>,
+    pub database: OnceCell<Result<PgPool, Unusable>>,
     pub broker: OnceCell<Result<Connection, BrokerError>>,
 }
 
@@ -151,7 +149,7 @@ impl World {
     pub(crate) async fn connect_database(
         &self,
         options: &PgConnectOptions,
-    ) -> &Result<PgPool, DatabaseProblem> {
+    ) -> &Result<PgPool, Unusable> {
         self.database
             .get_or_init(|| database::connect(options))
             .await

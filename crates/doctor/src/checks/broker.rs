@@ -3,8 +3,10 @@
 use futures::future::join_all;
 use latchkey_messaging::broker::{BrokerConfig, BrokerError};
 
-use crate::finding::{CheckId, Finding};
+use crate::check_id::CheckId;
+use crate::finding::Finding;
 use crate::outcome::{Looked, Outcome};
+use crate::runbook::Runbook;
 use crate::world::{Source, World, connect};
 
 pub(crate) async fn check(world: &World) -> Outcome {
@@ -46,15 +48,38 @@ async fn look(
 }
 
 fn judge(source: &Source, config: &BrokerConfig, error: &BrokerError) -> Finding {
-    let (source, target) = (source.name.clone(), config.target());
-    if error.refuses_login() {
-        Finding::BrokerLogin { source, target }
+    let (source, target) = (&source.name, config.target());
+    let logging_in = format!("AMQP_URL of {source}, by logging in");
+    let (code, problem, looked_at, remedy) = if error.refuses_login() {
+        (
+            "broker_login",
+            format!("the broker refuses the user or the password: {target}"),
+            logging_in,
+            "compare user and password of AMQP_URL with `rabbitmqctl authenticate_user`; characters \
+             like @ and / are percent-encoded",
+        )
     } else if error.refuses_virtual_host() {
-        Finding::BrokerVirtualHost { source, target }
+        (
+            "broker_virtual_host",
+            format!("the broker refuses the virtual host: {target}"),
+            logging_in,
+            "create the virtual host, and give the user its rights in it (docs/operate.md, rights \
+             at the broker)",
+        )
     } else {
-        Finding::Broker {
-            target,
-            problem: error.to_string(),
-        }
+        (
+            "broker",
+            format!("the broker cannot be reached: {error}: {target}"),
+            format!("AMQP_URL of {source}, by connecting"),
+            "start RabbitMQ, or correct host and port of AMQP_URL, or the network policy between. \
+             Sign-ins go on meanwhile, and their events wait in the outbox",
+        )
+    };
+    Finding {
+        code,
+        runbook: Runbook::Broker,
+        problem,
+        looked_at,
+        remedy: remedy.to_owned(),
     }
 }

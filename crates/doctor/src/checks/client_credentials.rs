@@ -1,6 +1,6 @@
-//! Whether each provider accepts the client's credentials: a code or a refresh token that does not exist is refused
-//! with `invalid_grant` if it does, and with `invalid_client` if it does not (RFC 6749 section
-//! 5.2).
+//! Whether each provider accepts the client's credentials: a code or a refresh token that does not
+//! exist is refused with `invalid_grant` if it does, and with `invalid_client` if it does not
+//! (RFC 6749 section 5.2).
 
 use std::sync::Arc;
 
@@ -10,8 +10,10 @@ use latchkey_providers::{
     AuthorizationCode, Delivery, FailureClass, PkceCodeVerifier, Provider, Purpose, TokenError,
 };
 
-use crate::finding::{CheckId, Finding};
+use crate::check_id::CheckId;
+use crate::finding::Finding;
 use crate::outcome::{Looked, NotLooked, Outcome};
+use crate::runbook::Runbook;
 use crate::world::World;
 
 /// A code, or a refresh token, that no provider issued.
@@ -34,11 +36,7 @@ pub(crate) async fn check(world: &World) -> Outcome {
     for ((source, provider), answer) in asked.iter().zip(answers) {
         let reply = reply_of(answer.as_ref());
         if accepts(answer.as_ref()) == Some(false) {
-            findings.push(Finding::ClientCredentials {
-                source: (*source).to_owned(),
-                provider: provider.label().to_owned(),
-                reply: reply.clone(),
-            });
+            findings.push(finding(source, provider.label(), &reply));
         }
         seen.push(format!("{}, of {source}: {reply}", provider.label()));
     }
@@ -47,6 +45,22 @@ pub(crate) async fn check(world: &World) -> Outcome {
         findings,
         detail: None,
     })
+}
+
+fn finding(source: &str, provider: &str, reply: &str) -> Finding {
+    Finding {
+        code: "client_credentials",
+        runbook: Runbook::ClientSecret,
+        problem: format!("{provider} does not accept the client secret: {reply}"),
+        looked_at: format!(
+            "a token request to {provider} with the credentials of {source} and a code that does \
+             not exist"
+        ),
+        remedy: format!(
+            "compare id and secret with the registration at {provider}: has the secret expired, \
+             was it replaced? Set it at auth-svc and refresh-svc and restart them"
+        ),
+    }
 }
 
 /// `None` if the provider gave tokens, which no provider does.

@@ -9,7 +9,8 @@ use url::Url;
 
 use crate::finding::Finding;
 use crate::outcome::{Looked, NotLooked, Outcome};
-use crate::words::long;
+use crate::runbook::Runbook;
+use crate::wording::long;
 use crate::world::World;
 
 /// An ID token whose times are further away is refused, so sign-ins fail.
@@ -105,18 +106,47 @@ fn judge(offsets: &[Offset]) -> Vec<Finding> {
         && offsets.iter().all(|offset| is_away(&offset))
         && most - least < MOST_AWAY
     {
-        return vec![Finding::OwnClock { ahead: -least }];
+        return vec![own_clock(-least)];
     }
-    let clock = |offset: &Offset| Finding::Clock {
-        whose: offset.whose.clone(),
-        ahead: offset.ahead,
-    };
     offsets.iter().filter(is_away).map(clock).collect()
+}
+
+fn clock(Offset { whose, ahead }: &Offset) -> Finding {
+    Finding {
+        code: "clock",
+        runbook: Runbook::Clock,
+        problem: format!("the clock of {whose} is {}", away(*ahead)),
+        looked_at: format!("the time of {whose}, against the clock of this machine"),
+        remedy: format!("synchronize the clock of {whose} (NTP)"),
+    }
+}
+
+fn own_clock(ahead: Duration) -> Finding {
+    Finding {
+        code: "own_clock",
+        runbook: Runbook::Clock,
+        problem: format!("the clock of this machine is {}", away(ahead)),
+        looked_at: "the time of the database and of the providers, which agree with each other"
+            .to_owned(),
+        remedy: "synchronize the clock of this machine (NTP), and of the machines of the services \
+                 if they are the same"
+            .to_owned(),
+    }
+}
+
+fn away(ahead: Duration) -> String {
+    let direction = if ahead.is_negative() {
+        "behind"
+    } else {
+        "ahead"
+    };
+    format!("{} {direction}", long(ahead))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::codes;
 
     fn offset(whose: &str, ahead: Duration) -> Offset {
         Offset {
@@ -131,12 +161,13 @@ mod tests {
             offset("the database", Duration::seconds(-300)),
             offset("Google", Duration::seconds(1)),
         ];
-        let expected = Finding::Clock {
-            whose: "the database".to_owned(),
-            ahead: Duration::seconds(-300),
-        };
-        assert_eq!(judge(&offsets), judge(&offsets[..1]));
-        assert_eq!(judge(&offsets[..1]), [expected]);
+        let findings = judge(&offsets);
+        assert_eq!(findings, judge(&offsets[..1]));
+        assert_eq!(codes(&findings), ["clock"]);
+        assert_eq!(
+            findings[0].problem,
+            "the clock of the database is 5 min behind"
+        );
         assert_eq!(judge(&offsets[1..]), []);
     }
 
@@ -146,10 +177,12 @@ mod tests {
             offset("the database", Duration::seconds(-300)),
             offset("Google", Duration::seconds(-301)),
         ];
-        let expected = Finding::OwnClock {
-            ahead: Duration::seconds(301),
-        };
-        assert_eq!(judge(&offsets), [expected]);
+        let findings = judge(&offsets);
+        assert_eq!(codes(&findings), ["own_clock"]);
+        assert_eq!(
+            findings[0].problem,
+            "the clock of this machine is 5 min ahead"
+        );
         let apart = [offsets[0].clone(), offset("Google", Duration::seconds(300))];
         assert_eq!(judge(&apart).len(), 2);
     }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
-use latchkey_providers::{Provider, ProviderError};
+use latchkey_providers::{FailureClass, Provider, ProviderError};
 
-use crate::finding::{CheckId, Finding};
+use crate::check_id::CheckId;
+use crate::finding::Finding;
 use crate::outcome::{Looked, NotLooked, Outcome};
+use crate::runbook::Runbook;
 use crate::world::World;
 
 pub(crate) async fn check(world: &World) -> Outcome {
@@ -31,8 +33,14 @@ pub(crate) async fn check(world: &World) -> Outcome {
 }
 
 fn judge(provider: &str, result: Result<(), ProviderError>) -> Option<Finding> {
-    result.err().map(|error| Finding::Discovery {
-        provider: provider.to_owned(),
-        problem: error.to_string(),
+    result.err().map(|error| Finding {
+        code: "discovery",
+        runbook: Runbook::Reason(FailureClass::Network),
+        problem: format!("{provider}: {error}"),
+        looked_at: format!("the discovery document and the keys of {provider}"),
+        remedy:
+            "compare the issuer with the provider's documentation; if it is right, look at name \
+                 servers, proxies (HTTPS_PROXY) and SSL_CERT_FILE"
+                .to_owned(),
     })
 }

@@ -7,9 +7,13 @@ use futures::future::join_all;
 use latchkey_providers::{Provider, Purpose};
 use url::Url;
 
-use crate::finding::{CheckId, Finding};
+use crate::check_id::CheckId;
+use crate::finding::Finding;
 use crate::outcome::{Looked, NotLooked, Outcome};
+use crate::runbook::Runbook;
 use crate::world::{Mode, World};
+
+use super::versions::service_down;
 
 /// The response of an entry point.
 #[derive(Debug, Clone)]
@@ -50,11 +54,7 @@ pub(crate) async fn check(world: &World) -> Outcome {
     let mut seen = Vec::new();
     if let Err(problem) = alive(world, &base).await {
         return Ok(Looked {
-            findings: vec![Finding::ServiceDown {
-                what: "auth-svc".to_owned(),
-                url: base.to_string(),
-                problem,
-            }],
+            findings: vec![service_down("auth-svc", &base, &problem)],
             ..Looked::default()
         });
     }
@@ -149,28 +149,45 @@ fn configured(provider: &Provider) -> Configured {
 fn judge(configured: &Configured, start: &Start) -> Vec<Finding> {
     let (provider, url) = (&configured.provider, start.url.to_string());
     if start.parameter("client_id").is_none() {
-        return vec![Finding::NotOffered {
-            provider: provider.clone(),
-            url,
-            status: start.status,
-        }];
+        return vec![not_offered(provider, &url, start.status)];
     }
     let differ = configured.parameters.iter().filter_map(|(name, value)| {
         let runs = start.parameter(name).unwrap_or_default();
-        (runs != *value).then(|| Finding::OtherParameter {
-            provider: provider.clone(),
-            url: url.clone(),
-            parameter: name,
-            runs,
-            configured: value.clone(),
+        (runs != *value).then(|| Finding {
+            code: "other_parameter",
+            runbook: Runbook::SignIn,
+            problem: format!(
+                "the running auth-svc sends people to {provider} with {name} {runs}, and \
+                 configured is {value}"
+            ),
+            looked_at: format!("the Location of {url}"),
+            remedy: "restart auth-svc with this environment, or run doctor with the environment \
+                     of auth-svc"
+                .to_owned(),
         })
     });
     differ.collect()
 }
 
+fn not_offered(provider: &str, url: &str, status: u16) -> Finding {
+    Finding {
+        code: "not_offered",
+        runbook: Runbook::SignIn,
+        problem: format!(
+            "the running auth-svc does not send people to {provider}: {url} answers {status}"
+        ),
+        looked_at: format!("{url}, without cookies"),
+        remedy: format!(
+            "is {provider} switched on in the environment of the running auth-svc? Restart it \
+             after a change; a proxy must pass /auth/ on"
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::codes;
 
     #[test]
     fn the_location_has_the_configured_client_and_redirect_uri() {
@@ -190,21 +207,14 @@ mod tests {
         let right = "https://p.example/?client_id=a&redirect_uri=https%3A%2F%2Fb.example%2F";
         assert_eq!(judge(&configured, &start(302, Some(right))), []);
         let other = "https://p.example/?client_id=b&redirect_uri=https%3A%2F%2Fb.example%2F";
-        assert!(matches!(
-            judge(&configured, &start(302, Some(other))).as_slice(),
-            [Finding::OtherParameter {
-                parameter: "client_id",
-                ..
-            }]
-        ));
+        let findings = judge(&configured, &start(302, Some(other)));
+        assert_eq!(codes(&findings), ["other_parameter"]);
+        assert!(findings[0].problem.contains("with client_id b"));
         for none in [
             start(404, None),
             start(302, Some("https://auth.example/error")),
         ] {
-            assert!(matches!(
-                judge(&configured, &none).as_slice(),
-                [Finding::NotOffered { .. }]
-            ));
+            assert_eq!(codes(&judge(&configured, &none)), ["not_offered"]);
         }
     }
 }

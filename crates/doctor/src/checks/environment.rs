@@ -1,15 +1,17 @@
-//! The variables of the services, read as the services read them.
+//! The variables of the services, read as the services read them: those that a crate of both
+//! reads. The service's own `config check` reads all of its variables.
 
-use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
+use latchkey_config::{ConfigError, ConfigErrors, Environment, WebOrigin, read_all};
 use latchkey_messaging::broker::BrokerConfig;
 use latchkey_policy::{CallerSettings, CallersBy};
 use latchkey_sealing::SealingKey;
 use latchkey_service::{database, trust};
+use latchkey_signing_keys::SigningKeys;
 use latchkey_workspaces::domain_list::DomainList;
-use url::Url;
 
 use crate::finding::Finding;
 use crate::outcome::Looked;
+use crate::runbook::Runbook;
 use crate::service::Service;
 use crate::world::{Source, World};
 
@@ -22,11 +24,7 @@ struct Read {
 }
 
 pub(crate) fn check(world: &World) -> Looked {
-    let read: Vec<Read> = world
-        .sources
-        .iter()
-        .map(|source| look(world, source))
-        .collect();
+    let read: Vec<Read> = world.sources.iter().map(look).collect();
     Looked {
         seen: read.iter().map(line).collect(),
         findings: read.iter().flat_map(judge).collect(),
@@ -34,34 +32,21 @@ pub(crate) fn check(world: &World) -> Looked {
     }
 }
 
-fn look(world: &World, source: &Source) -> Read {
+fn look(source: &Source) -> Read {
     let environment = &source.environment;
     let service = source.service.or_else(|| guess(environment));
-    let reader = world
-        .readers
-        .iter()
-        .find(|(known, _)| Some(*known) == service)
-        .map(|(_, reader)| *reader);
-    let read = match (service, reader) {
-        (_, Some(reader)) => reader(environment),
-        (Some(service), None) => read_service(service, source),
-        (None, None) => read_what_is_set(source),
+    let read = match service {
+        Some(service) => read_service(service, source),
+        None => read_what_is_set(source),
     };
-    let mut faults: Vec<ConfigError> = Vec::new();
-    if let Err(errors) = read {
-        faults.extend(errors.iter().cloned());
-    }
-    // Only then are the names complete that a misspelt one is compared with.
-    if reader.is_some() {
-        let read = environment.names_read();
-        let unread = |warning: &ConfigError| !read.contains(&warning.name);
-        faults.extend(environment.warnings().into_iter().filter(unread));
-    }
     Read {
         source: source.name.clone(),
         service,
         names: environment.names_read().len(),
-        faults,
+        faults: read
+            .err()
+            .map(|errors| errors.iter().cloned().collect())
+            .unwrap_or_default(),
     }
 }
 
@@ -89,21 +74,24 @@ fn read_service(service: Service, source: &Source) -> Result<(), ConfigErrors> {
 }
 
 fn read_auth(source: &Source) -> Result<(), ConfigErrors> {
-    const KEYS: &str = "what `latchkey keys generate` or docs/configuration.md say";
     let environment = &source.environment;
     read_all! {
-        let _ = environment.required_parsed::<Url>(
-            "PUBLIC_URL",
-            "the origin that browsers see, such as https://auth.example.com",
-        );
+        let _ = WebOrigin::public(environment);
         let () = read_sign_in_providers(source);
         let _ = environment.required_parsed::<SealingKey>(
             "SEALING_PUBLIC_KEY",
             "refresh-svc's public key, <key id>:<base64url>",
         );
-        let _ = environment.secret("FLOW_COOKIE_KEYS", KEYS);
-        let _ = environment.secret("SESSION_SIGNING_KEYS", KEYS);
+        let _ = environment.secret(
+            "FLOW_COOKIE_KEYS",
+            "<key id>:<32 bytes in base64url>, the newest first",
+        );
+        let _ = environment.required_parsed::<SigningKeys>(
+            "SESSION_SIGNING_KEYS",
+            "what `latchkey keys generate` prints",
+        );
         let _ = allowed_domains(environment);
+        let () = read_grpc_clients(environment);
     }
     Ok(())
 }
@@ -116,6 +104,25 @@ fn read_sign_in_providers(source: &Source) -> Result<(), ConfigErrors> {
         .flag("IS_MULTIWORKSPACE_ENABLED", false)?
     {
         providers.require_email_domains()?;
+    }
+    Ok(())
+}
+
+/// With the address of another service, auth-svc needs a certificate and the authority of the
+/// other one.
+fn read_grpc_clients(environment: &Environment) -> Result<(), ConfigErrors> {
+    const PEM: &str = "PEM, usually from a file";
+    read_all! {
+        let accounts = environment.optional("SYNC_GRPC_URL");
+        let tokens = environment.optional("TOKEN_GRPC_URL");
+    }
+    if accounts.is_none() && tokens.is_none() {
+        return Ok(());
+    }
+    read_all! {
+        let _ = environment.required("GRPC_CLIENT_CERT", PEM);
+        let _ = environment.secret("GRPC_CLIENT_KEY", PEM);
+        let _ = environment.required("GRPC_CLIENT_CA", PEM);
     }
     Ok(())
 }
@@ -166,20 +173,50 @@ pub(crate) fn allowed_domains(environment: &Environment) -> Result<DomainList, C
 }
 
 fn judge(read: &Read) -> impl Iterator<Item = Finding> {
-    let source = read
+    let whose = read
         .service
         .map_or(read.source.clone(), |service| service.to_string());
-    read.faults.iter().map(move |fault| Finding::Variable {
-        source: source.clone(),
-        name: fault.name.clone(),
-        problem: fault.problem.clone(),
-    })
+    read.faults.iter().map(move |fault| finding(&whose, fault))
+}
+
+fn finding(whose: &str, fault: &ConfigError) -> Finding {
+    let ConfigError { name, problem } = fault;
+    let looked_at = format!("{name} in the environment of {whose}");
+    if name.starts_with("SEALING_PUBLIC_KEY") || name.starts_with("SEALING_PRIVATE_KEYS") {
+        return Finding {
+            code: "sealing_key_missing",
+            runbook: Runbook::SealingKey,
+            problem: format!("{whose}: the sealing key: {name} {problem}"),
+            looked_at,
+            remedy: format!(
+                "set {name}, or {name}_FILE to the path of a file, from your backup of the keys. \
+                 Only if no grant was stored yet, make a pair with `refresh-svc keys generate`"
+            ),
+        };
+    }
+    Finding {
+        code: "variable",
+        runbook: Runbook::Variable,
+        problem: format!("{whose}: {name} {problem}"),
+        looked_at,
+        remedy: format!(
+            "correct {name} (docs/configuration.md), restart the service, and run `config check` \
+             of it"
+        ),
+    }
 }
 
 fn line(read: &Read) -> String {
-    let whose = match read.service {
-        Some(service) if read.source != service.name() => format!(" as that of {service}"),
-        _ => String::new(),
+    let Some(service) = read.service else {
+        return format!("{}: {} variables", read.source, read.names);
     };
-    format!("{}{whose}: {} variables", read.source, read.names)
+    let whose = if read.source == service.name() {
+        String::new()
+    } else {
+        format!(" as that of {service}")
+    };
+    format!(
+        "{}{whose}: {} variables; `{service} config check` reads the others",
+        read.source, read.names
+    )
 }

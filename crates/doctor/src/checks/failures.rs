@@ -1,13 +1,17 @@
-//! Recent failures by their kind: grants that cannot be refreshed, channels that failed, and calls
-//! that were refused.
+//! Recent failures by their kind: grants that cannot be refreshed, channels that failed, calls
+//! that were refused, and how sign-ins ended.
+
+mod sign_ins;
 
 use std::sync::Arc;
 
+use futures::future::join;
 use latchkey_providers::{FailureClass, Provider};
 
 use crate::finding::Finding;
 use crate::outcome::{Looked, NotLooked, Outcome};
 use crate::runbook::Runbook;
+use crate::wording::counted;
 use crate::world::World;
 
 /// Fewer dead grants in a day, or refusals in an hour, are single people and callers.
@@ -29,7 +33,8 @@ struct Seen {
 }
 
 pub(crate) async fn check(world: &World) -> Outcome {
-    let seen = look(world).await?;
+    let (seen, sign_ins) = join(look(world), sign_ins::look(world)).await;
+    let seen = seen?;
     let grants = seen.grants.iter();
     let mut lines: Vec<String> = grants
         .map(|(class, count)| format!("{count} grants: {class}"))
@@ -47,6 +52,7 @@ pub(crate) async fn check(world: &World) -> Outcome {
     if lines.is_empty() {
         lines.push("none".to_owned());
     }
+    lines.extend(sign_ins);
     let configured = configured_clients(world);
     Ok(Looked {
         seen: lines,
@@ -119,44 +125,72 @@ async fn look(world: &World) -> Result<Seen, NotLooked> {
 fn judge(seen: &Seen, configured: &[(String, String)]) -> Vec<Finding> {
     let grants = seen.grants.iter();
     let grants = grants.filter(|(class, count)| class.is_operators() || *count >= MANY);
-    let grants = grants.map(|(class, count)| Finding::Refusals {
-        reason: class.to_string(),
-        section: Runbook::Reason(*class),
-        count: *count,
-        what: "grants fail with",
+    let grants = grants.map(|(class, count)| {
+        let fail = counted(*count, "grant fails", "grants fail");
+        let problem = format!("{fail} with {class}");
+        refusals(problem, class.reason(), Runbook::Reason(*class))
     });
     let calls = seen.calls.iter();
     let calls = calls.filter(|(reason, count)| CALLS.contains(&reason.as_str()) && *count >= MANY);
-    let calls = calls.map(|(reason, count)| Finding::Refusals {
-        reason: reason.clone(),
-        section: Runbook::CallerRefused,
-        count: *count,
-        what: "calls were refused in the last hour with",
+    let calls = calls.map(|(reason, count)| {
+        let problem = format!("{count} calls were refused in the last hour with {reason}");
+        refusals(problem, reason, Runbook::CallerRefused)
     });
     let channels = seen
         .channels
         .iter()
-        .map(|(count, reason)| Finding::ChannelsFailed {
-            count: *count,
-            reason: reason.clone(),
-        });
+        .map(|(count, reason)| channels_failed(*count, reason));
     let others = seen
         .clients
         .iter()
         .filter_map(|(provider, client, accounts)| {
             let (_, configured) = configured.iter().find(|(name, _)| name == provider)?;
-            (configured != client).then(|| Finding::ClientChanged {
-                provider: provider.clone(),
-                configured: configured.clone(),
-                accounts: *accounts,
-            })
+            (configured != client).then(|| client_changed(provider, configured, *accounts))
         });
     others.chain(grants).chain(calls).chain(channels).collect()
+}
+
+fn refusals(problem: String, reason: &str, runbook: Runbook) -> Finding {
+    Finding {
+        code: "refusals",
+        runbook,
+        problem,
+        looked_at: "the state of the grants, and the audit of the last hour".to_owned(),
+        remedy: format!("the row of {reason} in the runbook"),
+    }
+}
+
+fn channels_failed(count: i64, reason: &str) -> Finding {
+    let channels = counted(count, "channel has", "channels have");
+    Finding {
+        code: "channels_failed",
+        runbook: Runbook::Channels,
+        problem: format!("{channels} failed: {reason}"),
+        looked_at: "the channels at FAILED_UNKNOWN".to_owned(),
+        remedy: "`latchkey channels failed` lists them; repair the sync worker, then `latchkey \
+                 channels restart --all`"
+            .to_owned(),
+    }
+}
+
+fn client_changed(provider: &str, configured: &str, accounts: i64) -> Finding {
+    let grants = counted(accounts, "grant", "grants");
+    let belong = if accounts == 1 { "belongs" } else { "belong" };
+    Finding {
+        code: "client_changed",
+        runbook: Runbook::Reason(FailureClass::ClientChanged),
+        problem: format!("{grants} of {provider} {belong} to another client id than {configured}"),
+        looked_at: "the client ids of the stored grants, against the configured one".to_owned(),
+        remedy: "if the id was changed by mistake, set the former one again at once; otherwise \
+                 these people have to sign in again"
+            .to_owned(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::codes;
 
     #[test]
     fn one_grant_counts_if_the_operator_acts_and_many_if_not() {
@@ -164,18 +198,13 @@ mod tests {
             grants: vec![(class, count)],
             ..Seen::default()
         };
-        assert_eq!(
-            judge(&seen(FailureClass::ClientMisconfigured, 1), &[]).len(),
-            1
-        );
-        assert_eq!(
-            judge(&seen(FailureClass::InvalidRefreshToken, 9), &[]).len(),
-            0
-        );
-        assert_eq!(
-            judge(&seen(FailureClass::InvalidRefreshToken, 10), &[]).len(),
-            1
-        );
+        let one = judge(&seen(FailureClass::ClientMisconfigured, 1), &[]);
+        assert_eq!(codes(&one), ["refusals"]);
+        assert_eq!(one[0].problem, "1 grant fails with CLIENT_MISCONFIGURED");
+        let nine = seen(FailureClass::InvalidRefreshToken, 9);
+        assert_eq!(judge(&nine, &[]), []);
+        let ten = seen(FailureClass::InvalidRefreshToken, 10);
+        assert_eq!(codes(&judge(&ten, &[])), ["refusals"]);
     }
 
     #[test]
@@ -186,9 +215,8 @@ mod tests {
         };
         let configured = |id: &str| [("google".to_owned(), id.to_owned())];
         assert_eq!(judge(&seen, &configured("old")), []);
-        assert!(matches!(
-            judge(&seen, &configured("new")).as_slice(),
-            [Finding::ClientChanged { accounts: 3, .. }]
-        ));
+        let findings = judge(&seen, &configured("new"));
+        assert_eq!(codes(&findings), ["client_changed"]);
+        assert!(findings[0].problem.starts_with("3 grants of google belong"));
     }
 }

@@ -4,6 +4,8 @@ use latchkey_migrations::{Status, StatusError};
 
 use crate::finding::Finding;
 use crate::outcome::{Looked, NotLooked, Outcome};
+use crate::runbook::Runbook;
+use crate::wording::{counted, listed};
 use crate::world::{Mode, World};
 
 pub(crate) async fn check(world: &World) -> Outcome {
@@ -20,7 +22,7 @@ pub(crate) async fn check(world: &World) -> Outcome {
                 seen: vec![problem.clone()],
                 // The first deployment migrates.
                 findings: (world.mode != Mode::BeforeDeploy)
-                    .then_some(Finding::MigrationsUnreadable { problem })
+                    .then(|| unreadable(problem))
                     .into_iter()
                     .collect(),
                 detail: None,
@@ -35,28 +37,67 @@ pub(crate) async fn check(world: &World) -> Outcome {
             status.known.len(),
             status.unknown.len()
         )],
-        findings: judge(status, world.mode),
+        findings: judge(&status, world.mode),
         detail: None,
     })
 }
 
 /// The deployment applies what is missing. Services run on a newer schema, and the program that
 /// migrates does not.
-fn judge(status: Status, mode: Mode) -> Vec<Finding> {
+fn judge(status: &Status, mode: Mode) -> Vec<Finding> {
     let missing: Vec<String> = status
         .missing()
         .map(|state| format!("{} {}", state.version, state.description))
         .collect();
     match mode {
         Mode::BeforeDeploy if !status.unknown.is_empty() => {
-            vec![Finding::SchemaNewer {
-                versions: status.unknown,
-            }]
+            vec![newer(&status.unknown)]
         }
         Mode::Now | Mode::AfterDeploy if !missing.is_empty() => {
-            vec![Finding::MigrationsMissing { missing }]
+            vec![not_applied(&missing)]
         }
         _ => Vec::new(),
+    }
+}
+
+const LOOKED_AT: &str = "the migrations of this release, against those of the database";
+
+fn not_applied(missing: &[String]) -> Finding {
+    let count = counted(missing.len(), "migration is", "migrations are");
+    Finding {
+        code: "migration_missing",
+        runbook: Runbook::Migration,
+        problem: format!("{count} not applied: {}", listed(missing)),
+        looked_at: LOOKED_AT.to_owned(),
+        remedy: "run `latchkey-migrate` of this release with the owner's DATABASE_URL".to_owned(),
+    }
+}
+
+fn unreadable(problem: String) -> Finding {
+    Finding {
+        code: "migrations_unreadable",
+        runbook: Runbook::Migration,
+        problem,
+        looked_at: "_sqlx_migrations".to_owned(),
+        remedy: "run `latchkey-migrate`, and grant latchkey_operator to the role of DATABASE_URL"
+            .to_owned(),
+    }
+}
+
+fn newer(versions: &[i64]) -> Finding {
+    let versions: Vec<String> = versions.iter().map(ToString::to_string).collect();
+    Finding {
+        code: "schema_newer",
+        runbook: Runbook::Migration,
+        problem: format!(
+            "the schema is newer than this version: it has {}",
+            listed(&versions)
+        ),
+        looked_at: LOOKED_AT.to_owned(),
+        remedy:
+            "do not run `latchkey-migrate` of this release; if this is a roll-back, deploy the \
+                 services without it"
+                .to_owned(),
     }
 }
 
@@ -65,6 +106,7 @@ mod tests {
     use latchkey_migrations::MigrationState;
 
     use super::*;
+    use crate::finding::codes;
 
     #[test]
     fn before_a_deployment_a_newer_schema_counts_and_a_missing_migration_does_not() {
@@ -76,13 +118,13 @@ mod tests {
             }],
             unknown: Vec::new(),
         };
-        let newer = Status {
+        let later = Status {
             known: Vec::new(),
             unknown: vec![9],
         };
-        assert_eq!(judge(missing.clone(), Mode::BeforeDeploy), []);
-        assert_eq!(judge(missing, Mode::Now).len(), 1);
-        assert_eq!(judge(newer.clone(), Mode::Now), []);
-        assert_eq!(judge(newer, Mode::BeforeDeploy).len(), 1);
+        assert_eq!(judge(&missing, Mode::BeforeDeploy), []);
+        assert_eq!(codes(&judge(&missing, Mode::Now)), ["migration_missing"]);
+        assert_eq!(judge(&later, Mode::Now), []);
+        assert_eq!(codes(&judge(&later, Mode::BeforeDeploy)), ["schema_newer"]);
     }
 }

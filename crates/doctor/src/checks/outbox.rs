@@ -4,7 +4,8 @@ use time::Duration;
 
 use crate::finding::Finding;
 use crate::outcome::{Looked, NotLooked, Outcome};
-use crate::words::long;
+use crate::runbook::Runbook;
+use crate::wording::{counted, long};
 use crate::world::World;
 
 /// Of the alert LatchkeyEventsNotPublished.
@@ -23,8 +24,9 @@ pub(crate) async fn check(world: &World) -> Outcome {
     let line = |lag: &Lag| {
         let oldest = long(lag.oldest);
         format!(
-            "{}: {} events, the oldest of {oldest} ago",
-            lag.service, lag.events
+            "{}: {}, the oldest {oldest} old",
+            lag.service,
+            counted(lag.events, "event", "events")
         )
     };
     let mut seen: Vec<String> = lags.iter().map(line).collect();
@@ -55,9 +57,18 @@ async fn look(world: &World) -> Result<Vec<Lag>, NotLooked> {
 }
 
 fn judge(lag: &Lag) -> Option<Finding> {
-    (lag.oldest >= MOST_AGE).then(|| Finding::OutboxWaits {
-        service: lag.service.clone(),
-        events: lag.events,
-        oldest: lag.oldest,
+    let service = &lag.service;
+    let wait = counted(lag.events, "event waits", "events wait");
+    (lag.oldest >= MOST_AGE).then(|| Finding {
+        code: "outbox_waits",
+        runbook: Runbook::Outbox,
+        problem: format!(
+            "{wait} in the outbox of {service}, the oldest for {}",
+            long(lag.oldest)
+        ),
+        looked_at: format!("the outbox of {service}"),
+        remedy: format!(
+            "read the log of {service}: \"outbox relay starts again\" has the error of the broker"
+        ),
     })
 }

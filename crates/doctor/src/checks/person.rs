@@ -10,6 +10,7 @@ use self::facts::Facts;
 use super::entry_point;
 use crate::finding::Finding;
 use crate::outcome::{Looked, NotLooked, Outcome};
+use crate::runbook::Runbook;
 use crate::world::{Mode, World};
 
 pub(crate) async fn check(world: &World) -> Outcome {
@@ -55,8 +56,16 @@ async fn hosted_domain(world: &World) -> Option<String> {
 
 fn judge_hosted_domain(address: &Handle, hosted_domain: Option<String>) -> Option<Finding> {
     let other = hosted_domain.filter(|domain| domain != address.domain())?;
-    Some(Finding::HostedDomain {
-        address: address.for_people(),
-        hosted_domain: other,
+    Some(Finding {
+        code: "hosted_domain",
+        runbook: Runbook::SignIn,
+        problem: format!(
+            "Google shows {} only accounts of {other}: the sign-in has hd={other}",
+            address.for_people()
+        ),
+        looked_at: "the parameter hd in the Location of the entry point".to_owned(),
+        remedy: "take hd out of the link with which your front end begins the sign-in: it shows \
+                 people accounts of one domain only"
+            .to_owned(),
     })
 }

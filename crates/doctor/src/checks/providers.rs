@@ -3,8 +3,10 @@
 use latchkey_config::Environment;
 use latchkey_providers::built_in_names;
 
-use crate::finding::{CheckId, Finding};
+use crate::check_id::CheckId;
+use crate::finding::Finding;
 use crate::outcome::{Looked, NotLooked, Outcome};
+use crate::runbook::Runbook;
 use crate::world::World;
 
 /// A built-in provider in the variables.
@@ -36,7 +38,7 @@ pub(crate) fn check(world: &World) -> Outcome {
         return Err(NotLooked::NotSet("AUTH_<P>_CLIENT_ID"));
     }
     if findings.is_empty() && names.is_empty() {
-        findings.push(Finding::NoProvider);
+        findings.push(no_provider());
     }
     Ok(Looked {
         seen: vec![names.join(", ")],
@@ -65,9 +67,30 @@ fn judge(switches: &[Switch]) -> Vec<Finding> {
     let off = switches
         .iter()
         .filter(|switch| switch.has_client && !switch.on);
-    off.map(|switch| Finding::ProviderDisabled {
-        provider: switch.provider.to_owned(),
-        switch: format!("AUTH_{}_ENABLED", switch.provider.to_uppercase()),
-    })
-    .collect()
+    off.map(disabled).collect()
+}
+
+fn disabled(switch: &Switch) -> Finding {
+    let provider = switch.provider;
+    let name = format!("AUTH_{}_ENABLED", provider.to_uppercase());
+    Finding {
+        code: "provider_disabled",
+        runbook: Runbook::SignIn,
+        problem: format!(
+            "the provider {provider} is configured and switched off: {name} is not true"
+        ),
+        looked_at: format!("{name}, and the client id beside it"),
+        remedy: format!("set {name}=true, at auth-svc and at refresh-svc, or remove its client id"),
+    }
+}
+
+fn no_provider() -> Finding {
+    Finding {
+        code: "no_provider",
+        runbook: Runbook::SignIn,
+        problem: "no provider is switched on, so nobody can sign in".to_owned(),
+        looked_at: "AUTH_GOOGLE_ENABLED, AUTH_MICROSOFT_ENABLED, AUTH_OIDC_<NAME>_ISSUER"
+            .to_owned(),
+        remedy: "switch a provider on (docs/providers.md)".to_owned(),
+    }
 }

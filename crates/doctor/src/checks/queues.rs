@@ -11,6 +11,8 @@ use serde::Deserialize;
 
 use crate::finding::Finding;
 use crate::outcome::{Looked, NotLooked, Outcome};
+use crate::runbook::Runbook;
+use crate::wording::{counted, listed};
 use crate::world::{Mode, World};
 
 /// The waiting messages that are read to name their reasons.
@@ -151,33 +153,24 @@ fn judge(seen: &Seen, mode: Mode) -> Vec<Finding> {
     }
     for one in &seen.topology {
         if let Presence::Refused(problem) = &one.presence {
-            findings.push(Finding::TopologyMissing {
-                name: one.name.clone(),
-                problem: problem.clone(),
-            });
+            findings.push(missing(&one.name, problem));
         }
     }
     match &seen.bindings {
-        Some(Err(problem)) => findings.push(Finding::ManagementApi {
-            problem: problem.clone(),
-        }),
-        Some(Ok(there)) => findings.extend(not_bound(there, &seen.topology)),
+        Some(Err(problem)) => findings.push(management_api(problem)),
+        Some(Ok(there)) => findings.extend(unbound(there, &seen.topology)),
         None => {}
     }
     let unrouted = messages_of(&seen.topology, UNROUTED_QUEUE);
     if unrouted > 0 {
-        findings.push(Finding::Unrouted {
-            count: unrouted,
-            routing_keys: distinct(seen.unrouted.iter().map(|one| one.routing_key.clone())),
-        });
+        let keys = seen.unrouted.iter().map(|one| one.routing_key.clone());
+        findings.push(self::unrouted(unrouted, &distinct(keys)));
     }
     findings.extend(seen.topology.iter().filter_map(not_consumed));
     let parked = messages_of(&seen.topology, &parked_queue(SYNC_SVC_QUEUE));
     if parked > 0 {
-        findings.push(Finding::Parked {
-            count: parked,
-            reasons: distinct(seen.parked.iter().map(|one| one.reason.clone())),
-        });
+        let reasons = seen.parked.iter().map(|one| one.reason.clone());
+        findings.push(self::parked(parked, &distinct(reasons)));
     }
     findings
 }
@@ -187,7 +180,7 @@ fn distinct(texts: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 /// The bindings that are missing. A queue that is missing is reported itself.
-fn not_bound(there: &Bindings, topology: &[Inspected]) -> Vec<Finding> {
+fn unbound(there: &Bindings, topology: &[Inspected]) -> Vec<Finding> {
     let exists = |binding: &Binding| {
         let name = format!("queue {}", binding.queue);
         topology
@@ -200,13 +193,7 @@ fn not_bound(there: &Bindings, topology: &[Inspected]) -> Vec<Finding> {
     };
     let missing = bindings().into_iter();
     let missing = missing.filter(|binding| exists(binding) && !is_there(binding));
-    missing
-        .map(|binding| Finding::NotBound {
-            queue: binding.queue.to_owned(),
-            exchange: binding.exchange.to_owned(),
-            routing_key: binding.routing_key.to_owned(),
-        })
-        .collect()
+    missing.map(|binding| not_bound(&binding)).collect()
 }
 
 /// Queues for operators have no consumer.
@@ -217,17 +204,107 @@ fn not_consumed(one: &Inspected) -> Option<Finding> {
         Presence::Queue {
             messages: messages @ 1..,
             consumers: 0,
-        } if is_consumed => Some(Finding::NotConsumed {
-            queue: queue.to_owned(),
-            messages,
-        }),
+        } if is_consumed => Some(waits(queue, messages)),
         _ => None,
+    }
+}
+
+fn missing(name: &str, problem: &str) -> Finding {
+    Finding {
+        code: "topology_missing",
+        runbook: Runbook::Unrouted,
+        problem: format!("the broker does not show the {name}: {problem}"),
+        looked_at: format!("the {name}, by a passive declaration"),
+        remedy: "start sync-svc, which declares every queue within QUEUES_CHECKED_EVERY; if it \
+                 runs, its user lacks rights (docs/operate.md, rights at the broker)"
+            .to_owned(),
+    }
+}
+
+fn management_api(problem: &str) -> Finding {
+    Finding {
+        code: "management_api",
+        runbook: Runbook::Broker,
+        problem: format!("the management API of the broker does not answer: {problem}"),
+        looked_at: "RABBITMQ_API_URL".to_owned(),
+        remedy:
+            "correct RABBITMQ_API_URL (http://user:password@host:15672; the user needs the tag \
+                 `monitoring`), or unset it"
+                .to_owned(),
+    }
+}
+
+fn not_bound(binding: &Binding) -> Finding {
+    let Binding {
+        queue,
+        exchange,
+        routing_key,
+    } = binding;
+    Finding {
+        code: "queue_not_bound",
+        runbook: Runbook::Unrouted,
+        problem: format!("the queue {queue} is not bound to {exchange} by {routing_key:?}"),
+        looked_at: "the bindings in the management API".to_owned(),
+        remedy: "start sync-svc, which binds its queues again within QUEUES_CHECKED_EVERY and \
+                 publishes what they missed; find out who removed the binding"
+            .to_owned(),
+    }
+}
+
+fn unrouted(count: u32, routing_keys: &[String]) -> Finding {
+    let events = counted(count, "event", "events");
+    Finding {
+        code: "unrouted",
+        runbook: Runbook::Unrouted,
+        problem: format!(
+            "a queue is not bound: {events} had none: {}",
+            listed(routing_keys)
+        ),
+        looked_at: "the queue latchkey.unrouted".to_owned(),
+        remedy:
+            "start sync-svc, which declares its queues and fetches these events; for a routing \
+                 key of another consumer bind its queue, then `latchkey unrouted redrive --all`"
+                .to_owned(),
+    }
+}
+
+fn waits(queue: &str, messages: u32) -> Finding {
+    let messages = counted(messages, "message is", "messages are");
+    let (runbook, remedy) = if queue == SYNC_SVC_QUEUE {
+        (Runbook::Account, "start sync-svc, and read its log")
+    } else {
+        let remedy = "start the sync worker that consumes this queue: channels wait for it";
+        (Runbook::Channels, remedy)
+    };
+    Finding {
+        code: "not_consumed",
+        runbook,
+        problem: format!("nobody consumes the queue {queue}, in which {messages} waiting"),
+        looked_at: format!("messages and consumers of {queue}"),
+        remedy: remedy.to_owned(),
+    }
+}
+
+fn parked(count: u32, reasons: &[String]) -> Finding {
+    Finding {
+        code: "parked",
+        runbook: Runbook::Parked,
+        problem: format!(
+            "sync-svc could not handle {}: {}",
+            counted(count, "message", "messages"),
+            listed(reasons)
+        ),
+        looked_at: format!("the queue {}", parked_queue(SYNC_SVC_QUEUE)),
+        remedy: "`latchkey parked list` shows them; remove the reason, then `latchkey parked \
+                 redrive --all`"
+            .to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::codes;
 
     fn queue(name: &str, messages: u32, consumers: u32) -> Inspected {
         Inspected {
@@ -256,10 +333,7 @@ mod tests {
         ]);
         assert_eq!(judge(&quiet, Mode::Now), []);
         let waiting = seen(vec![queue(SYNC_SVC_QUEUE, 2, 0)]);
-        assert!(matches!(
-            judge(&waiting, Mode::Now).as_slice(),
-            [Finding::NotConsumed { messages: 2, .. }]
-        ));
+        assert_eq!(codes(&judge(&waiting, Mode::Now)), ["not_consumed"]);
         // Its messages wait for nobody.
         let recent = seen(vec![queue("latchkey.events.recent", 9, 0)]);
         assert_eq!(judge(&recent, Mode::Now), []);
@@ -273,9 +347,12 @@ mod tests {
         };
         let new = seen(vec![missing.clone()]);
         assert_eq!(judge(&new, Mode::BeforeDeploy), []);
-        assert_eq!(judge(&new, Mode::Now).len(), 1);
+        assert_eq!(codes(&judge(&new, Mode::Now)), ["topology_missing"]);
         let partly = seen(vec![missing, queue(UNROUTED_QUEUE, 0, 0)]);
-        assert_eq!(judge(&partly, Mode::BeforeDeploy).len(), 1);
+        assert_eq!(
+            codes(&judge(&partly, Mode::BeforeDeploy)),
+            ["topology_missing"]
+        );
     }
 
     #[test]

@@ -12,8 +12,10 @@ use latchkey_providers::{
 };
 use url::Url;
 
-use crate::finding::{CheckId, Finding};
+use crate::check_id::CheckId;
+use crate::finding::Finding;
 use crate::outcome::{Looked, NotLooked, Outcome};
+use crate::runbook::Runbook;
 use crate::world::World;
 
 /// The challenge of RFC 7636 appendix B: nobody redeems the code, and none is issued.
@@ -239,24 +241,43 @@ fn error_in(location: &Url) -> String {
 }
 
 fn finding(provider: &Provider, purpose: Purpose, uri: &Url, verdict: Verdict) -> Option<Finding> {
-    let label = provider.label().to_owned();
-    let refused = |reply, about_client| Finding::AuthorizationRefused {
-        provider: label.clone(),
-        client_id: provider.client_id().to_owned(),
-        reply,
-        about_client,
-    };
+    let label = provider.label();
     match verdict {
         Verdict::Accepted | Verdict::Unclear(_) => None,
-        Verdict::RedirectUri(reply) => Some(Finding::RedirectUri {
-            provider: label,
-            uri: uri.to_string(),
-            variable: Registry::callback_variable(provider, purpose),
-            place: provider.registration().redirect_uris,
-            reply,
+        Verdict::RedirectUri(reply) => Some(Finding {
+            code: "redirect_uri",
+            runbook: Runbook::SignIn,
+            problem: format!("{label} does not accept the redirect URI {uri}: {reply}"),
+            looked_at: format!(
+                "an authorization request to {label} with this redirect URI, without a person"
+            ),
+            remedy: format!(
+                "register exactly this URI ({}), or set {} to the one that is registered",
+                provider.registration().redirect_uris,
+                Registry::callback_variable(provider, purpose),
+            ),
         }),
-        Verdict::Client(reply) => Some(refused(reply, true)),
-        Verdict::Refused(reply) => Some(refused(reply, false)),
+        Verdict::Client(reply) => {
+            let client_id = provider.client_id();
+            let problem = format!("{label} does not accept the client id {client_id}: {reply}");
+            Some(refused(label, problem))
+        }
+        Verdict::Refused(reply) => {
+            let problem = format!("{label} refuses the authorization request: {reply}");
+            Some(refused(label, problem))
+        }
+    }
+}
+
+fn refused(label: &str, problem: String) -> Finding {
+    Finding {
+        code: "authorization_refused",
+        runbook: Runbook::SignIn,
+        problem,
+        looked_at: format!("an authorization request to {label}, without a person"),
+        remedy: format!(
+            "compare client id, scopes and consent screen with the registration at {label}"
+        ),
     }
 }
 

@@ -8,7 +8,9 @@ use latchkey_sealing::{KeyId, SealingKey};
 
 use crate::finding::Finding;
 use crate::outcome::{Looked, NotLooked, Outcome};
+use crate::runbook::Runbook;
 use crate::service::Service;
+use crate::wording::{counted, listed};
 use crate::world::World;
 
 #[derive(Debug, Default)]
@@ -83,22 +85,48 @@ fn public_id(environment: &Environment) -> Option<String> {
 fn judge(seen: &Seen) -> Vec<Finding> {
     let is_known = |key: &String| seen.private.contains(key);
     let unknown = seen.public.iter().filter(|key| !is_known(key));
-    let mismatch = unknown.map(|key| Finding::KeyMismatch {
-        public: key.clone(),
-        private: seen.private.clone(),
-    });
+    let mismatch = unknown.map(|key| mismatch(key, &seen.private));
     let stored = seen.stored.iter().flatten();
     let lost = stored.filter(|(key, _)| !is_known(key));
-    let lost = lost.map(|(key, tokens)| Finding::KeyLost {
-        key: key.clone(),
-        tokens: *tokens,
-    });
+    let lost = lost.map(|(key, tokens)| self::lost(key, *tokens));
     lost.chain(mismatch).collect()
+}
+
+fn lost(key: &str, tokens: i64) -> Finding {
+    let tokens = counted(tokens, "refresh token", "refresh tokens");
+    Finding {
+        code: "sealing_key_lost",
+        runbook: Runbook::SealingKey,
+        problem: format!("the sealing key {key} is missing: it sealed {tokens}"),
+        looked_at: "the key ids of the stored grants, against SEALING_PRIVATE_KEYS of refresh-svc"
+            .to_owned(),
+        remedy: format!(
+            "add the key {key} to SEALING_PRIVATE_KEYS, behind the first one, from your backup of \
+             the keys"
+        ),
+    }
+}
+
+fn mismatch(public: &str, private: &[String]) -> Finding {
+    Finding {
+        code: "sealing_key_mismatch",
+        runbook: Runbook::SealingKey,
+        problem: format!(
+            "refresh-svc cannot open what auth-svc seals: the key {public} is not among {}",
+            listed(private)
+        ),
+        looked_at: "SEALING_PUBLIC_KEY of auth-svc and SEALING_PRIVATE_KEYS of refresh-svc"
+            .to_owned(),
+        remedy: "give both services the same pair; during a rotation refresh-svc gets the private \
+                 key first"
+            .to_owned(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::codes;
 
     #[test]
     fn ids_are_read_and_keys_are_not() {
@@ -118,12 +146,11 @@ mod tests {
         assert_eq!(judge(&seen), []);
         seen.stored = Some([("k1".to_owned(), 7)].into());
         seen.public = Some("k3".to_owned());
-        assert!(matches!(
-            judge(&seen).as_slice(),
-            [
-                Finding::KeyLost { tokens: 7, .. },
-                Finding::KeyMismatch { .. }
-            ]
-        ));
+        let findings = judge(&seen);
+        assert_eq!(
+            codes(&findings),
+            ["sealing_key_lost", "sealing_key_mismatch"]
+        );
+        assert!(findings[0].problem.ends_with("it sealed 7 refresh tokens"));
     }
 }

@@ -7,7 +7,9 @@ use url::Url;
 
 use crate::finding::Finding;
 use crate::outcome::{Looked, NotLooked, Outcome};
+use crate::runbook::Runbook;
 use crate::service::{OperatorPort, Service};
+use crate::wording::listed;
 use crate::world::{Mode, World};
 
 /// The response of `/version`.
@@ -102,22 +104,14 @@ fn judge(seen: &[Seen], expected: Option<&str>) -> Vec<Finding> {
     let mut builds: Vec<(Service, &Version)> = Vec::new();
     for one in seen {
         match &one.version {
-            Err(problem) => findings.push(Finding::ServiceDown {
-                what: one.service.to_string(),
-                url: one.url.to_string(),
-                problem: problem.clone(),
-            }),
+            Err(problem) => findings.push(service_down(one.service.name(), &one.url, problem)),
             Ok(version) => {
                 builds.push((one.service, version));
                 findings.extend(not_ready(one));
                 if let Some(expected) = expected
                     && !is_commit(&version.git_commit, expected)
                 {
-                    findings.push(Finding::OtherBuild {
-                        service: one.service,
-                        runs: named(version),
-                        expected: expected.to_owned(),
-                    });
+                    findings.push(other_build(one.service, version, expected));
                 }
             }
         }
@@ -129,9 +123,7 @@ fn judge(seen: &[Seen], expected: Option<&str>) -> Vec<Finding> {
     if expected.is_none() && differ {
         let builds = builds.iter();
         let builds = builds.map(|(service, version)| format!("{service} {}", named(version)));
-        findings.push(Finding::BuildsDiffer {
-            builds: builds.collect(),
-        });
+        findings.push(builds_differ(&builds.collect::<Vec<_>>()));
     }
     findings
 }
@@ -142,16 +134,59 @@ fn not_ready(seen: &Seen) -> Option<Finding> {
         .filter(|check| check.required && !check.ready)
         .map(|check| check.name.clone())
         .collect();
-    (!failed.is_empty()).then(|| Finding::NotReady {
-        service: seen.service,
-        url: seen.url.to_string(),
-        checks: failed,
+    let Seen { service, url, .. } = seen;
+    (!failed.is_empty()).then(|| Finding {
+        code: "not_ready",
+        runbook: Runbook::NotReady,
+        problem: format!("{service} is not ready: {}", listed(&failed)),
+        looked_at: format!("{url}readyz"),
+        remedy: format!(
+            "the log of {service} has the reason (\"not ready\", with check and problem)"
+        ),
     })
+}
+
+/// A service that cannot be reached or does not answer as it should.
+pub(super) fn service_down(what: &str, url: &Url, problem: &str) -> Finding {
+    Finding {
+        code: "service_down",
+        runbook: Runbook::NotReady,
+        problem: format!("{what} does not answer at {url}: {problem}"),
+        looked_at: url.to_string(),
+        remedy: format!(
+            "start {what} and read the last line of its log; if it runs, correct the address"
+        ),
+    }
+}
+
+fn other_build(service: Service, runs: &Version, expected: &str) -> Finding {
+    Finding {
+        code: "other_build",
+        runbook: Runbook::Version,
+        problem: format!(
+            "{service} runs {}, and not {expected}, which was deployed",
+            named(runs)
+        ),
+        looked_at: format!("/version of {service}"),
+        remedy: "finish the roll-out, or look at why the new replicas do not start".to_owned(),
+    }
+}
+
+fn builds_differ(builds: &[String]) -> Finding {
+    Finding {
+        code: "builds_differ",
+        runbook: Runbook::Version,
+        problem: format!("the services are of different builds: {}", listed(builds)),
+        looked_at: "/version of the services".to_owned(),
+        remedy: "finish the roll-out of the others; name the expected commit by --deployed"
+            .to_owned(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::codes;
 
     fn seen(service: Service, commit: &str, ready: bool) -> Seen {
         let version = Version {
@@ -181,23 +216,21 @@ mod tests {
         ];
         assert_eq!(judge(&same, None), []);
         assert_eq!(judge(&same, Some("abc")), []);
-        assert_eq!(judge(&same, Some("def")).len(), 2);
+        assert_eq!(
+            codes(&judge(&same, Some("def"))),
+            ["other_build", "other_build"]
+        );
         let different = [
             seen(Service::Auth, "abc1", true),
             seen(Service::Sync, "def1", true),
         ];
-        assert!(matches!(
-            judge(&different, None).as_slice(),
-            [Finding::BuildsDiffer { .. }]
-        ));
+        assert_eq!(codes(&judge(&different, None)), ["builds_differ"]);
     }
 
     #[test]
     fn only_a_required_check_makes_a_service_not_ready() {
         let findings = judge(&[seen(Service::Auth, "abc1", false)], None);
-        assert!(matches!(
-            findings.as_slice(),
-            [Finding::NotReady { checks, .. }] if checks == &["database"]
-        ));
+        assert_eq!(codes(&findings), ["not_ready"]);
+        assert_eq!(findings[0].problem, "auth-svc is not ready: database");
     }
 }

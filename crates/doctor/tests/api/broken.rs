@@ -7,8 +7,13 @@ use lapin::BasicProperties;
 use lapin::types::FieldTable;
 use latchkey_domain::{Clock, SystemClock};
 use latchkey_messaging::broker::BrokerConfig;
-use latchkey_testkit::{Role, TestCertificates, eventually, publish_confirmed};
+use latchkey_testkit::{KeyPairFiles, Role, TestCertificates, eventually, publish_confirmed};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use time::OffsetDateTime;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use crate::support::{Deployment, EVERY_SCOPE, assert_cause, codes};
 
@@ -253,6 +258,67 @@ async fn a_certificate_that_has_expired_is_named() {
     let first_line = ["certificate has expired", "GRPC_CLIENT_CERT", "CN=caller"];
     assert_cause(&report, "certificate", &first_line, "replace the file");
     assert_eq!(codes(&report), ["certificate"], "{report}");
+}
+
+// R42: auth-svc calls refresh-svc, and trusts another authority than that of its certificate.
+#[tokio::test]
+async fn a_certificate_of_an_authority_that_is_not_trusted_is_named_with_the_variable() {
+    let deployment = Deployment::start().await;
+    let (own, other) = (TestCertificates::create(), TestCertificates::create());
+    let url = serve_tls(&other.server).await;
+    let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    let report = deployment
+        .examine_with(
+            &[],
+            &[
+                ("TOKEN_GRPC_URL", url.as_str()),
+                ("GRPC_CLIENT_CERT_FILE", &path(&own.client.certificate)),
+                ("GRPC_CLIENT_KEY_FILE", &path(&own.client.key)),
+                ("GRPC_CLIENT_CA_FILE", &path(&own.authority)),
+            ],
+        )
+        .await;
+    let first_line = [url.as_str(), "authority that its clients do not trust"];
+    let remedy = "in GRPC_CLIENT_CA";
+    assert_cause(&report, "certificate_not_accepted", &first_line, remedy);
+    assert_eq!(codes(&report), ["certificate_not_accepted"], "{report}");
+}
+
+/// Serves TLS to the clients of a test, and returns the URL.
+async fn serve_tls(files: &KeyPairFiles) -> String {
+    let certificates = CertificateDer::pem_file_iter(&files.certificate).unwrap();
+    let key = PrivateKeyDer::from_pem_file(&files.key).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(certificates.map(Result::unwrap).collect(), key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // The client ends the connection after the handshake.
+            let _ = acceptor.accept(stream).await;
+        }
+    });
+    format!("https://localhost:{port}/")
+}
+
+// R42 R9: the front end hangs on its welcome page.
+#[tokio::test]
+async fn a_token_pair_that_the_front_end_cannot_read_is_named() {
+    let changes = [("TOKEN_PAIR_COOKIE_ENABLED", "true")];
+    let deployment = Deployment::start_with(&changes).await;
+    let report = deployment.examine(&[]).await;
+    let first_line = [
+        "https://app.test.example/",
+        "cannot read the cookie tokenPair",
+    ];
+    assert_cause(&report, "token_pair_hidden", &first_line, "one-time code");
+    assert_eq!(codes(&report), ["token_pair_hidden"], "{report}");
 }
 
 /// A clock that is wrong.

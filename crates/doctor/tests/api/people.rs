@@ -61,6 +61,34 @@ async fn a_channel_that_waits_for_a_worker_is_named() {
     );
 }
 
+// R42: the last calls about an account, for tokens and about its channels.
+#[tokio::test]
+async fn the_last_events_of_an_account_are_shown() {
+    let deployment = Deployment::start().await;
+    deployment.person("ada@acme.example", &EVERY_SCOPE).await;
+    for (schema, method) in [("vault", "GetAccessToken"), ("sync", "ReportSync")] {
+        deployment
+            .sql(&format!(
+                "INSERT INTO {schema}.audit (id, at, caller, method, account_id, outcome, reason)
+                 SELECT gen_random_uuid(), now() - age, 'mail-worker', '{method}', a.id, 'REFUSED',
+                        'REASON_' || days
+                 FROM sync.connected_account a,
+                      (VALUES (interval '1 hour', 'NEW'), (interval '8 days', 'OLD')) AS v (age, days)"
+            ))
+            .await;
+    }
+    let report = deployment.examine(&ADA).await;
+    assert_healthy(&report);
+    let text = report.to_string();
+    for line in [
+        "mail-worker GetAccessToken REFUSED REASON_NEW",
+        "mail-worker ReportSync REFUSED REASON_NEW",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    assert!(!text.contains("REASON_OLD"), "{text}");
+}
+
 // R42
 #[tokio::test]
 async fn an_account_that_does_not_appear_is_traced_to_the_outbox() {
@@ -76,7 +104,7 @@ async fn an_account_that_does_not_appear_is_traced_to_the_outbox() {
         )
         .await;
     let report = deployment.examine(&ADA).await;
-    let first_line = ["1 event is of sync-svc not published", "60 min"];
+    let first_line = ["1 event waits in the outbox of sync-svc", "60 min"];
     assert_cause(
         &report,
         "outbox_waits",

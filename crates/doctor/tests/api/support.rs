@@ -243,7 +243,10 @@ impl Deployment {
             all.clear();
         }
         all.extend(arguments);
-        doctor(&all).examine(&environment, clock).await.unwrap()
+        let report = doctor(&all).examine(&environment, clock).await.unwrap();
+        // With --nocapture this is the example of docs/doctor.md.
+        eprintln!("{report}");
+        report
     }
 }
 

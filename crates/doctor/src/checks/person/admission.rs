@@ -12,7 +12,9 @@ use latchkey_workspaces::domain_policy::{
 use super::facts::{Facts, Workspace};
 use crate::checks::environment::allowed_domains;
 use crate::finding::Finding;
+use crate::runbook::Runbook;
 use crate::service::Service;
+use crate::wording::listed;
 use crate::world::World;
 
 /// What the deployment configures, as far as it is known.
@@ -145,7 +147,7 @@ pub(super) fn decide_all(
 /// A finding if no workspace lets the person in.
 pub(super) fn judge(address: &Handle, decisions: &[Decision]) -> Option<Finding> {
     if decisions.is_empty() {
-        return Some(Finding::NoWorkspace);
+        return Some(no_workspace());
     }
     if decisions.iter().any(|decision| decision.outcome.is_ok()) {
         return None;
@@ -154,11 +156,61 @@ pub(super) fn judge(address: &Handle, decisions: &[Decision]) -> Option<Finding>
         .iter()
         .find_map(|decision| decision.outcome.as_ref().err())?;
     let workspaces = decisions.iter().map(|decision| decision.workspace.clone());
-    Some(Finding::NotAdmitted {
-        address: address.for_people(),
-        workspaces: workspaces.collect(),
-        refusal: Box::new(refusal.clone()),
-    })
+    Some(not_admitted(
+        &address.for_people(),
+        &workspaces.collect::<Vec<_>>(),
+        refusal,
+    ))
+}
+
+fn not_admitted(address: &str, workspaces: &[String], refusal: &PolicyRefusal) -> Finding {
+    let by_deployment = matches!(
+        refusal,
+        PolicyRefusal::Domain {
+            by_deployment: true,
+            ..
+        }
+    );
+    let (problem, remedy) = if by_deployment {
+        (
+            format!("{address} may not sign in: AUTH_ALLOWED_DOMAINS refuses: {refusal}"),
+            "add the domain to AUTH_ALLOWED_DOMAINS of auth-svc and restart it; lists and \
+             invitations of workspaces cannot extend it"
+                .to_owned(),
+        )
+    } else {
+        let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+        (
+            format!(
+                "{address} may not sign in to {}: {refusal}",
+                listed(workspaces)
+            ),
+            format!(
+                "approve the domain (`latchkey workspace approve-domain {domain}`), or invite the \
+                 person (`latchkey workspace invite {address}`); of several workspaces name one \
+                 by --workspace"
+            ),
+        )
+    };
+    Finding {
+        code: "not_admitted",
+        runbook: Runbook::SignIn,
+        problem,
+        looked_at: "AUTH_ALLOWED_DOMAINS, the domains of the workspaces, memberships and open \
+                    invitations"
+            .to_owned(),
+        remedy,
+    }
+}
+
+fn no_workspace() -> Finding {
+    Finding {
+        code: "no_workspace",
+        runbook: Runbook::SignIn,
+        problem: "there is no such workspace, so nobody can sign in to it".to_owned(),
+        looked_at: "the workspaces in the database".to_owned(),
+        remedy: "create one: `latchkey workspace create <name>`".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -182,6 +234,10 @@ mod tests {
         judge(&address, &decide_all(deployment, &address, facts))
     }
 
+    fn code(deployment: &Deployment, facts: &Facts) -> Option<&'static str> {
+        judged(deployment, facts).map(|finding| finding.code)
+    }
+
     #[test]
     fn one_workspace_that_lets_the_person_in_is_enough() {
         let mut facts = Facts {
@@ -189,14 +245,11 @@ mod tests {
             ..Facts::default()
         };
         let deployment = Deployment::default();
-        assert!(matches!(
-            judged(&deployment, &facts),
-            Some(Finding::NotAdmitted { .. })
-        ));
+        assert_eq!(code(&deployment, &facts), Some("not_admitted"));
         facts.workspaces.push(workspace("Acme", &["acme.example"]));
         assert_eq!(judged(&deployment, &facts), None);
         facts.workspaces.clear();
-        assert_eq!(judged(&deployment, &facts), Some(Finding::NoWorkspace));
+        assert_eq!(code(&deployment, &facts), Some("no_workspace"));
     }
 
     #[test]
@@ -215,10 +268,7 @@ mod tests {
             allowed_domains: DomainList::parse(&["globex.example"]).unwrap(),
             ..Deployment::default()
         };
-        assert!(matches!(
-            judged(&closed, &facts),
-            Some(Finding::NotAdmitted { refusal, .. })
-                if matches!(*refusal, PolicyRefusal::Domain { by_deployment: true, .. })
-        ));
+        let refused = judged(&closed, &facts).unwrap();
+        assert!(refused.problem.contains("AUTH_ALLOWED_DOMAINS refuses"));
     }
 }

@@ -17,7 +17,8 @@ pub(super) struct Facts {
     pub invitations: Vec<Invitation>,
     pub accounts: Vec<Account>,
     pub channels: Vec<Channel>,
-    /// The last calls about these accounts, the newest first.
+    /// The last calls of a week about these accounts, for tokens and about channels, the newest
+    /// first.
     pub calls: Vec<Call>,
     /// Events that auth-svc has not published, of anybody.
     pub events_waiting: i64,
@@ -174,10 +175,16 @@ impl Facts {
         .bind(&ids)
         .fetch_all(pool)
         .await?;
-        // Index: audit_account.
+        // Indexes: audit_at_and_account, audit_at_and_workspace. Both are ranges of time: a row is
+        // written for every token that is given.
         let calls = sqlx::query_as(
-            "SELECT at, caller, method, outcome, reason FROM vault.audit
-             WHERE account_id = ANY ($1) ORDER BY at DESC LIMIT 5",
+            "SELECT at, caller, method, outcome, reason FROM (
+                 SELECT at, caller, method, outcome, reason FROM vault.audit
+                 WHERE account_id = ANY ($1) AND at > now() - interval '7 days'
+                 UNION ALL
+                 SELECT at, caller, method, outcome, reason FROM sync.audit
+                 WHERE account_id = ANY ($1) AND at > now() - interval '7 days') AS calls
+             ORDER BY at DESC LIMIT 10",
         )
         .bind(&ids)
         .fetch_all(pool)
@@ -232,7 +239,8 @@ impl Facts {
                 outcome,
                 ..
             } = call;
-            format!("{} {caller} {method} {outcome} {reason}", at(call.at))
+            let call = format!("{} {caller} {method} {outcome} {reason}", at(call.at));
+            call.trim_end().to_owned()
         }));
         lines
     }
@@ -251,15 +259,21 @@ impl Account {
             (None, Some(_), None) => "grant works".to_owned(),
         };
         let class = self.failure_class.as_deref().unwrap_or_default();
+        let refreshed = self
+            .last_refreshed_at
+            .map(|time| format!(", refreshed {}", at(time)))
+            .unwrap_or_default();
         let Self {
             id,
             provider,
             handle,
             ..
         } = self;
-        format!("account {id}: {provider} {handle}, {state} {class}")
-            .trim_end()
-            .to_owned()
+        let state = format!("{state} {class}");
+        format!(
+            "account {id}: {provider} {handle}, {}{refreshed}",
+            state.trim_end()
+        )
     }
 }
 
@@ -272,7 +286,11 @@ impl Channel {
             sync_stage,
             ..
         } = self;
-        format!("channel {kind}: {sync_status}, {sync_stage} since {since}")
+        let synced = self
+            .synced_at
+            .map(|time| format!(", synced {}", at(time)))
+            .unwrap_or_default();
+        format!("channel {kind}: {sync_status}, {sync_stage} since {since}{synced}")
     }
 }
 
