@@ -33,7 +33,7 @@ pub struct Doctor {
     pub after_deploy: Option<Url>,
     /// A service and the file with its variables, NAME=value on each line; without a file those
     /// of this environment. May be repeated. Without it, this environment is that of auth-svc if
-    /// it has PUBLIC_URL.
+    /// it has PUBLIC_URL and a key of auth-svc.
     #[arg(long, value_name = "SERVICE[=FILE]")]
     pub env: Vec<EnvironmentSource>,
     /// Where the operator's port of a service is reached (HEALTH_LISTEN), such as

@@ -24,6 +24,13 @@ const HTTP_TIMEOUT: Duration = Duration::from_secs(4);
 /// For connecting to the broker.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// The keys of auth-svc.
+const AUTH_SVC_KEYS: [&str; 3] = [
+    "FLOW_COOKIE_KEYS",
+    "SESSION_SIGNING_KEYS",
+    "SEALING_PUBLIC_KEY",
+];
+
 /// When doctor is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -54,6 +61,17 @@ impl Source {
             name,
             service,
             environment,
+        }
+    }
+
+    /// Returns `true` if it is the configuration of auth-svc: it is named so, or it is a shell that
+    /// has the public URL and a key of auth-svc. The URL alone is also set for the links that
+    /// commands print.
+    pub(crate) fn is_auth_svc(&self) -> bool {
+        let is_set = |name: &&str| !matches!(self.environment.optional(name), Ok(None));
+        match self.service {
+            Some(service) => service == Service::Auth,
+            None => is_set(&"PUBLIC_URL") && AUTH_SVC_KEYS.iter().any(is_set),
         }
     }
 }

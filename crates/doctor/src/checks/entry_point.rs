@@ -46,7 +46,9 @@ pub(crate) async fn check(world: &World) -> Outcome {
             "another version runs before a deployment",
         ));
     }
-    let base = base(world).ok_or(NotLooked::NotSet("PUBLIC_URL"))?;
+    let base = base(world).ok_or(NotLooked::NotSet(
+        "PUBLIC_URL of auth-svc, or --entry-point",
+    ))?;
     let Some((_, registry)) = world.sign_in_providers() else {
         return Err(NotLooked::Because(CheckId::Environment));
     };
@@ -86,7 +88,8 @@ pub(crate) async fn check(world: &World) -> Outcome {
 /// Where auth-svc is reached as browsers reach it.
 pub(crate) fn base(world: &World) -> Option<Url> {
     let public = || {
-        let mut sources = world.sources_of(crate::service::Service::Auth);
+        let sources = world.sources.iter();
+        let mut sources = sources.filter(|source| source.is_auth_svc());
         sources.find_map(|source| {
             let url: Option<Url> = source.environment.optional_parsed("PUBLIC_URL").ok()?;
             url

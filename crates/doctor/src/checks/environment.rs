@@ -34,7 +34,8 @@ pub(crate) fn check(world: &World) -> Looked {
 
 fn look(source: &Source) -> Read {
     let environment = &source.environment;
-    let service = source.service.or_else(|| guess(environment));
+    let guessed = source.is_auth_svc().then_some(Service::Auth);
+    let service = source.service.or(guessed);
     let read = match service {
         Some(service) => read_service(service, source),
         None => read_what_is_set(source),
@@ -48,12 +49,6 @@ fn look(source: &Source) -> Read {
             .map(|errors| errors.iter().cloned().collect())
             .unwrap_or_default(),
     }
-}
-
-/// A shell that has the public URL has the configuration of auth-svc.
-fn guess(environment: &Environment) -> Option<Service> {
-    let public = environment.optional("PUBLIC_URL");
-    matches!(public, Ok(Some(_))).then_some(Service::Auth)
 }
 
 /// The variables that the services share, and what each of them needs besides.

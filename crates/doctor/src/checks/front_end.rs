@@ -3,11 +3,9 @@
 
 use url::Url;
 
-use crate::check_id::CheckId;
 use crate::finding::Finding;
-use crate::outcome::{Looked, Outcome};
+use crate::outcome::{Looked, NotLooked, Outcome};
 use crate::runbook::Runbook;
-use crate::service::Service;
 use crate::world::{Mode, Source, World};
 
 const TOKEN_PAIR: &str = "TOKEN_PAIR_COOKIE_ENABLED";
@@ -52,9 +50,10 @@ impl Configured {
 }
 
 pub(crate) async fn check(world: &World) -> Outcome {
-    let mut sources = world.sources_of(Service::Auth);
+    let sources = world.sources.iter();
+    let mut sources = sources.filter(|source| source.is_auth_svc());
     let Some(configured) = sources.find_map(Configured::of) else {
-        return Err(world.without_variable("PUBLIC_URL", CheckId::Environment));
+        return Err(NotLooked::NotSet("PUBLIC_URL of auth-svc"));
     };
     let mut seen = vec![configured.line()];
     let mut status = None;

@@ -26,9 +26,9 @@ pub(crate) fn check(world: &World) -> Outcome {
         return Err(NotLooked::Because(CheckId::Environment));
     };
     let names: Vec<&str> = registry.iter().map(|provider| provider.label()).collect();
-    // A shell with neither credentials nor the public URL says nothing about sign-in.
-    let says =
-        !names.is_empty() || matches!(source.environment.optional("PUBLIC_URL"), Ok(Some(_)));
+    // A shell with neither credentials nor the configuration of auth-svc says nothing about
+    // sign-in.
+    let says = !names.is_empty() || source.is_auth_svc();
     let mut findings: Vec<Finding> = Vec::new();
     for (_, switches) in &switches {
         findings.extend(judge(switches));

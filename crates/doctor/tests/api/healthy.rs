@@ -238,6 +238,30 @@ async fn a_file_of_variables_for_each_service() {
     assert_eq!(SEALING_KEY.split_once(':').unwrap().0, "k1");
 }
 
+// R42: the container `latchkey` of deploy/compose.yaml, which has PUBLIC_URL for links. It is not
+// the configuration of auth-svc, of which every key would be missing.
+#[tokio::test]
+async fn a_shell_for_the_commands_of_operators() {
+    let deployment = Deployment::start().await;
+    let others: Vec<(&str, &str)> = deployment
+        .variables
+        .keys()
+        .filter(|name| !["DATABASE_URL", "AMQP_URL", "PUBLIC_URL"].contains(&name.as_str()))
+        .map(|name| (name.as_str(), ""))
+        .collect();
+    let report = deployment.examine_with(&[], &others).await;
+    assert_healthy(&report);
+    for check in ["database", "migrations", "broker", "queues", "outbox"] {
+        assert!(looked(&report).contains(&check.to_owned()), "{report}");
+    }
+    assert!(
+        report
+            .to_string()
+            .contains("PUBLIC_URL of auth-svc is not set"),
+        "{report}"
+    );
+}
+
 // R42: a shell with the database alone looks at the database, and says what it did not look at.
 #[tokio::test]
 async fn a_shell_with_the_database_alone() {

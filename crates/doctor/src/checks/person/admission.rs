@@ -13,7 +13,6 @@ use super::facts::{Facts, Workspace};
 use crate::checks::environment::allowed_domains;
 use crate::finding::Finding;
 use crate::runbook::Runbook;
-use crate::service::Service;
 use crate::wording::listed;
 use crate::world::World;
 
@@ -28,13 +27,7 @@ pub(super) struct Deployment {
 
 impl Deployment {
     pub(super) fn of(world: &World) -> Self {
-        let mut sources = world.sources_of(Service::Auth);
-        let public = |environment: &latchkey_config::Environment| {
-            matches!(environment.optional("PUBLIC_URL"), Ok(Some(_)))
-        };
-        let Some(source) =
-            sources.find(|source| source.service.is_some() || public(&source.environment))
-        else {
+        let Some(source) = world.sources.iter().find(|source| source.is_auth_svc()) else {
             return Self::default();
         };
         let environment = &source.environment;
