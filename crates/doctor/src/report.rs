@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::check_id::CheckId;
 use crate::finding::Finding;
 use crate::outcome::Outcome;
+use crate::wording::on_one_line;
 
 /// What was found. Its `Display` is for people: the first line names the most probable cause.
 #[derive(Debug)]
@@ -22,6 +23,11 @@ impl Report {
     pub(crate) fn new(mut checks: Vec<(CheckId, Outcome)>, took: Duration) -> Self {
         // The order of the checks is that of cause and effect.
         checks.sort_by_key(|(check, _)| *check);
+        for (_, outcome) in &mut checks {
+            for line in outcome.iter_mut().flat_map(|looked| &mut looked.seen) {
+                *line = on_one_line(line);
+            }
+        }
         let findings = checks
             .iter()
             .filter_map(|(check, outcome)| Some((*check, outcome.as_ref().ok()?)))
@@ -118,5 +124,26 @@ impl fmt::Display for Report {
             writeln!(f, "  {check:<19} {why}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Looked;
+
+    // A channel's reason, for one, is the text of a sync worker.
+    #[test]
+    fn what_others_wrote_changes_no_terminal() {
+        let looked = Looked {
+            seen: vec!["3 channels: a\n\u{1b}[31mb".to_owned()],
+            ..Looked::default()
+        };
+        let checks = vec![(CheckId::Failures, Ok(looked))];
+        let report = Report::new(checks, Duration::ZERO);
+        assert!(report.is_healthy());
+        let text = report.to_string();
+        assert!(text.contains("3 channels: a  [31mb"), "{text}");
+        assert!(!text.contains('\u{1b}'), "{text}");
     }
 }

@@ -256,6 +256,7 @@ impl Account {
             (Some(time), _, _) => format!("disconnected {}", at(time)),
             (None, None, _) => "no grant".to_owned(),
             (None, Some(_), Some(time)) => format!("grant dead since {}", at(time)),
+            (None, Some(_), None) if self.failure_class.is_some() => "grant fails".to_owned(),
             (None, Some(_), None) => "grant works".to_owned(),
         };
         let class = self.failure_class.as_deref().unwrap_or_default();
