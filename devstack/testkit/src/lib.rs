@@ -8,6 +8,7 @@ mod eventually;
 mod metric_receiver;
 mod otlp_server;
 mod publish;
+mod statement_recorder;
 mod tcp_forwarder;
 mod trace_receiver;
 
@@ -20,6 +21,7 @@ pub use eventually::{PATIENCE, eventually};
 pub use latchkey_servers::KeyPairFiles;
 pub use metric_receiver::{MetricReceiver, ReceivedFamily};
 pub use publish::publish_confirmed;
+pub use statement_recorder::{Statement, StatementRecorder};
 pub use tcp_forwarder::TcpForwarder;
 pub use trace_receiver::{ReceivedSpan, TraceReceiver};
 

@@ -101,7 +101,7 @@ async fn forward(
 
 /// Splits a URL with a user into the part before the address, the address, and the path.
 #[expect(clippy::expect_used, reason = "the URLs come from this crate")]
-fn parts(url: &str) -> (&str, &str, &str) {
+pub(super) fn parts(url: &str) -> (&str, &str, &str) {
     let (before, rest) = url.rsplit_once('@').expect("a URL with a user");
     let (address, path) = rest.split_once('/').expect("a URL with a path");
     (before, address, path)
