@@ -9,9 +9,10 @@ use latchkey_domain::EventId;
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 
+use crate::channel::Kind;
 use crate::grant::{Decision, Merged, Source, decide};
-use crate::store::account::{self, Account};
-use crate::store::{channel, credential, grant_death, inbox, member, replaced_grant};
+use crate::store::account::{self, Account, SignedInAccount};
+use crate::store::{channel, credential, grant_death, inbox, replaced_grant};
 use channel_changes::GrantChange;
 
 pub use channel_input::{ConnectMode, InvalidConnectMode};
@@ -58,18 +59,11 @@ pub async fn apply_on(
     sign_in: &SignIn,
     now: OffsetDateTime,
 ) -> Result<Outcome, sqlx::Error> {
-    if !inbox::record_first_delivery(connection, event, "connect").await? {
+    let (workspace, user) = (sign_in.binding.workspace, sign_in.binding.user);
+    if !inbox::record_first_delivery_of_sign_in(connection, event, workspace, user).await? {
         return Ok(Outcome::Duplicate);
     }
-    let (workspace, user) = (sign_in.binding.workspace, sign_in.binding.user);
-    member::lock_shared(connection, workspace, user).await?;
-    if member::removed_at(connection, workspace, user)
-        .await?
-        .is_some_and(|at| sign_in.grant.authenticated_at <= at)
-    {
-        return Ok(Outcome::Removed);
-    }
-    let account = account::upsert(
+    let found = account::upsert_unless_removed(
         connection,
         &sign_in.binding,
         (&sign_in.handle, sign_in.handle_verified),
@@ -78,17 +72,29 @@ pub async fn apply_on(
         now,
     )
     .await?;
-    let stored = credential::lock(connection, account.id, now).await?;
+    let Some(SignedInAccount { account, is_new }) = found else {
+        return Ok(Outcome::Removed);
+    };
+    let (stored, channels) = if is_new {
+        (None, Vec::new())
+    } else {
+        credential::lock_and_read_channels(connection, account.id, now).await?
+    };
     let decision = decide(stored.as_ref().map(|stored| &stored.grants), &sign_in.grant);
     keep_replaced_refresh_token(connection, &account, stored.as_ref(), sign_in, decision).await?;
-    if let Decision::Take(merged) = decision {
-        let change = store_grant(connection, &account, stored.as_ref(), sign_in, merged).await?;
-        if let Some(change) = change {
-            channel_changes::move_channels(connection, &account, sign_in, mode, change, event, now)
-                .await?;
+    let change = match decision {
+        Decision::Take(merged) => {
+            store_grant(connection, &account, stored.as_ref(), sign_in, merged).await?
         }
+        Decision::KeepDisconnected | Decision::KeepDead | Decision::KeepStored => {
+            credential::set_handle(connection, &account).await?;
+            None
+        }
+    };
+    if let Some(change) = change {
+        let of = (&account, channels.as_slice());
+        channel_changes::move_channels(connection, of, sign_in, mode, change, event, now).await?;
     }
-    credential::set_handle(connection, &account).await?;
     store_visibilities(connection, &account, sign_in).await?;
     Ok(Outcome::Applied(decision))
 }
@@ -120,7 +126,7 @@ async fn keep_replaced_refresh_token(
     }
 }
 
-/// Stores the merged tokens. Returns `None` if the channels do not change.
+/// Stores the merged tokens and the address. Returns `None` if the channels do not change.
 async fn store_grant(
     connection: &mut PgConnection,
     account: &Account,
@@ -157,9 +163,10 @@ async fn store_grant(
             // A refresh that is in progress brings a new access token itself. It must
             // not lose its compare-and-swap: it may hold the only valid refresh token.
             if alive.refreshing {
+                credential::set_handle(connection, account).await?;
                 return Ok(same.then_some(change));
             }
-            credential::replace_access_token(connection, account.id, sealed, grant).await?;
+            credential::replace_access_token(connection, account, sealed, grant).await?;
             Ok(Some(change))
         }
         (Source::Incoming, Source::Incoming | Source::Nothing) => {
@@ -167,10 +174,13 @@ async fn store_grant(
             Ok(Some(GrantChange::Replaced))
         }
         (_, Source::Incoming) => {
-            credential::replace_refresh_token(connection, account.id, sealed, grant).await?;
+            credential::replace_refresh_token(connection, account, sealed, grant).await?;
             Ok(None)
         }
-        _ => Ok(None),
+        _ => {
+            credential::set_handle(connection, account).await?;
+            Ok(None)
+        }
     }
 }
 
@@ -182,11 +192,11 @@ async fn store_visibilities(
     account: &Account,
     sign_in: &SignIn,
 ) -> Result<(), sqlx::Error> {
+    let chosen: Vec<(Kind, &str)> = sign_in
+        .channels()
+        .into_iter()
+        .filter_map(|(kind, wanted)| Some((kind, wanted.visibility?)))
+        .collect();
     let chosen_at = sign_in.grant.authenticated_at;
-    for (kind, wanted) in sign_in.channels() {
-        if let Some(visibility) = wanted.visibility {
-            channel::set_visibility(connection, account.id, kind, visibility, chosen_at).await?;
-        }
-    }
-    Ok(())
+    channel::set_visibilities(connection, account.id, &chosen, chosen_at).await
 }

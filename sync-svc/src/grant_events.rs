@@ -11,7 +11,8 @@ use time::OffsetDateTime;
 use crate::channel::Input;
 use crate::channel_events;
 use crate::store::account::{self, Account};
-use crate::store::{channel, credential, inbox};
+use crate::store::channel::ChannelRow;
+use crate::store::{credential, inbox};
 
 /// Why an event of refresh-svc was not applied.
 #[derive(Debug, thiserror::Error)]
@@ -60,10 +61,11 @@ pub async fn reauth_required_on(
         return Ok(());
     }
     if let Some(account) = account::lock(connection, id).await? {
-        let stored = credential::lock(connection, account.id, now).await?;
+        let (stored, channels) =
+            credential::lock_and_read_channels(connection, account.id, now).await?;
         if stored.is_some_and(|stored| stored.refused) {
             let input = Input::GrantDied(fact.reason.clone());
-            move_channels(connection, &account, &input, event, now).await?;
+            move_channels(connection, &account, channels, &input, event, now).await?;
         } else {
             tracing::info!(account.id = %id, "grant was replaced before its death was reported");
         }
@@ -105,7 +107,8 @@ pub async fn disconnected_on(
         return Ok(());
     }
     if let Some(account) = account::lock(connection, id).await? {
-        let stored = credential::lock(connection, account.id, now).await?;
+        let (stored, channels) =
+            credential::lock_and_read_channels(connection, account.id, now).await?;
         credential::set_not_before(connection, account.id, at).await?;
         if stored
             .as_ref()
@@ -116,7 +119,8 @@ pub async fn disconnected_on(
             let erased_at = stored.and_then(|stored| stored.erased_at);
             let latest = account.disconnected_at.max(erased_at).max(Some(at));
             account::set_disconnected(connection, account.id, latest).await?;
-            move_channels(connection, &account, &Input::Disconnected, event, now).await?;
+            let input = Input::Disconnected;
+            move_channels(connection, &account, channels, &input, event, now).await?;
         }
     }
     Ok(())
@@ -125,11 +129,12 @@ pub async fn disconnected_on(
 async fn move_channels(
     connection: &mut PgConnection,
     account: &Account,
+    channels: Vec<ChannelRow>,
     input: &Input,
     cause: EventId,
     now: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
-    for mut row in channel::of_accounts(connection, &[account.id]).await? {
+    for mut row in channels {
         // The state machine accepts both inputs in every state.
         let _ =
             channel_events::apply(connection, account, &mut row, input.clone(), cause, now).await?;

@@ -1,10 +1,10 @@
-//! Stores the change of a channel together with its event and its job, in the
-//! caller's transaction.
+//! Stores changes of channels together with their events and their jobs, in the caller's
+//! transaction.
 
 use std::mem;
 
 use latchkey_domain::{EventId, JobId};
-use latchkey_messaging::outbox::{Event as _, Message, Schema, enqueue};
+use latchkey_messaging::outbox::{Event as _, Message, Schema, enqueue, enqueue_all};
 use latchkey_messaging::topology::JobQueue;
 use latchkey_proto::events::{self, ChannelStatusChanged, SyncJob};
 use latchkey_proto::timestamp;
@@ -14,11 +14,33 @@ use time::OffsetDateTime;
 use crate::channel::{Channel, Input, InvalidTransition, Kind};
 use crate::store::account::Account;
 use crate::store::channel::{self, ChannelRow};
-use crate::store::job;
+use crate::store::job::{self, Job};
+
+/// A channel that changed.
+#[derive(Debug, Clone)]
+pub struct ChannelChange {
+    /// The state before; `None` for a new channel.
+    pub before: Option<Channel>,
+    /// The channel with its state after the change.
+    pub row: ChannelRow,
+}
+
+impl ChannelChange {
+    fn is_visible(&self) -> bool {
+        self.before
+            .as_ref()
+            .is_none_or(|before| self.row.state.differs_visibly_from(before))
+    }
+
+    fn is_a_start(&self) -> bool {
+        let before = self.before.as_ref().map_or(0, |before| before.generation);
+        self.row.state.generation > before
+    }
+}
 
 /// Applies an input to a stored channel: the state after it is in `row` and is stored and
-/// published ([`store_and_publish`]). The inner error is returned if the state machine does
-/// not accept the input; nothing is changed then.
+/// published ([`store`]). The inner error is returned if the state machine does not accept the
+/// input; nothing is changed then.
 pub async fn apply(
     connection: &mut PgConnection,
     account: &Account,
@@ -31,44 +53,63 @@ pub async fn apply(
         Ok(state) => state,
         Err(refused) => return Ok(Err(refused)),
     };
-    let before = mem::replace(&mut row.state, state);
-    store_and_publish(connection, account, Some(&before), row, cause, now)
+    let change = ChannelChange {
+        before: Some(mem::replace(&mut row.state, state)),
+        row: row.clone(),
+    };
+    let messages = store(connection, account, &[change], cause, now).await?;
+    enqueue_all(connection, Schema::Sync, messages)
         .await
         .map(Ok)
 }
 
-/// Stores a channel that changed from `before` (`None` for a new one), publishes a new
-/// status or stage, and queues the job of a new start. The ids of the events derive
-/// from `cause`, the event that changed the channel.
-pub async fn store_and_publish(
+/// Stores channels that changed, and the job of each new start. Returns the messages that the
+/// caller writes into the outbox in the same transaction: an event for each new status or stage,
+/// and the jobs. The ids of the events derive from `cause`, the event that changed the channels.
+///
+/// Takes at most one statement for new channels, one for others and one for jobs.
+pub async fn store(
     connection: &mut PgConnection,
     account: &Account,
-    before: Option<&Channel>,
-    row: &ChannelRow,
+    changes: &[ChannelChange],
     cause: EventId,
     now: OffsetDateTime,
-) -> Result<(), sqlx::Error> {
-    match before {
-        None => channel::insert(connection, row).await?,
-        Some(before) if *before == row.state => return Ok(()),
-        Some(_) => channel::update(connection, row).await?,
+) -> Result<Vec<Message>, sqlx::Error> {
+    let (mut new, mut changed) = (Vec::new(), Vec::new());
+    for change in changes {
+        match &change.before {
+            None => new.push(&change.row),
+            Some(before) if *before == change.row.state => {}
+            Some(_) => changed.push(&change.row),
+        }
     }
-    if before.is_none_or(|before| row.state.differs_visibly_from(before)) {
-        publish_status(connection, account, row, cause, now).await?;
-    }
-    if row.state.generation > before.map_or(0, |before| before.generation) {
-        create_job(connection, account, row).await?;
-    }
-    Ok(())
+    channel::insert(connection, &new).await?;
+    channel::update(connection, &changed).await?;
+    let started: Vec<&ChannelRow> = changes
+        .iter()
+        .filter(|change| change.is_a_start())
+        .map(|change| &change.row)
+        .collect();
+    let jobs: Vec<Job> = started.iter().copied().map(job_of).collect();
+    let stored = job::insert(connection, &jobs).await?;
+
+    let events = changes
+        .iter()
+        .filter(|change| change.is_visible())
+        .map(|change| status_changed(account, &change.row, cause, now));
+    let jobs = started
+        .into_iter()
+        .filter(|row| stored.contains(&job_of(row).id))
+        .map(|row| job_message(account, row));
+    Ok(events.chain(jobs).collect())
 }
 
-async fn publish_status(
-    connection: &mut PgConnection,
+fn status_changed(
     account: &Account,
     row: &ChannelRow,
     cause: EventId,
     now: OffsetDateTime,
-) -> Result<(), sqlx::Error> {
+) -> Message {
     let event = ChannelStatusChanged {
         channel_id: row.id.to_string(),
         account_id: account.id.to_string(),
@@ -80,20 +121,16 @@ async fn publish_status(
     };
     let name = format!("{}/{}", ChannelStatusChanged::ROUTING_KEY, row.id);
     let id = EventId::derived(cause.as_uuid(), &name);
-    let message = Message::event(id, row.id, &event);
-    enqueue(connection, Schema::Sync, message).await
+    Message::event(id, row.id, &event)
 }
 
-async fn create_job(
-    connection: &mut PgConnection,
-    account: &Account,
-    row: &ChannelRow,
-) -> Result<(), sqlx::Error> {
-    let id = JobId::first_of(row.id, row.state.generation);
-    if job::insert(connection, id, row.id, row.state.generation).await? {
-        enqueue_job(connection, account, row).await?;
+/// The job of the channel's last start.
+fn job_of(row: &ChannelRow) -> Job {
+    Job {
+        id: JobId::first_of(row.id, row.state.generation),
+        channel: row.id,
+        generation: row.state.generation,
     }
-    Ok(())
 }
 
 /// Queues the job of the channel's last start again, with the same id, if it is due.
@@ -104,20 +141,15 @@ pub async fn requeue_job(
     row: &ChannelRow,
     now: OffsetDateTime,
 ) -> Result<bool, sqlx::Error> {
-    let id = JobId::first_of(row.id, row.state.generation);
-    let again = job::requeue(connection, id, row.id, row.state.generation, now).await?;
+    let again = job::requeue(connection, job_of(row), now).await?;
     if again {
-        enqueue_job(connection, account, row).await?;
+        enqueue(connection, Schema::Sync, job_message(account, row)).await?;
     }
     Ok(again)
 }
 
-async fn enqueue_job(
-    connection: &mut PgConnection,
-    account: &Account,
-    row: &ChannelRow,
-) -> Result<(), sqlx::Error> {
-    let id = JobId::first_of(row.id, row.state.generation);
+fn job_message(account: &Account, row: &ChannelRow) -> Message {
+    let id = job_of(row).id;
     let body = SyncJob {
         job_id: id.to_string(),
         workspace_id: account.binding.workspace.to_string(),
@@ -133,7 +165,7 @@ async fn enqueue_job(
         Kind::Message => JobQueue::Messaging,
         Kind::Calendar => JobQueue::Calendar,
     };
-    enqueue(connection, Schema::Sync, Message::job(id, queue, &body)).await
+    Message::job(id, queue, &body)
 }
 
 fn event_kind(kind: Kind) -> events::ChannelKind {

@@ -97,10 +97,9 @@ pub async fn start(
         .await?
         .filter(|account| account.disconnected_at.is_none())
         .ok_or(SyncReportError::AccountNotFound)?;
-    let alive = credential::lock(connection, account.id, now)
-        .await?
-        .is_some_and(|stored| stored.grants.is_alive());
-    let mut rows = channel::of_accounts(connection, &[account.id]).await?;
+    let (stored, mut rows) =
+        credential::lock_and_read_channels(connection, account.id, now).await?;
+    let alive = stored.is_some_and(|stored| stored.grants.is_alive());
     let cause = EventId::generate();
     for row in &mut rows {
         if !matches!(

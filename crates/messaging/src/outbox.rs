@@ -12,10 +12,9 @@ pub use schema::Schema;
 
 use schema::per_schema;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
-/// Writes a message into the outbox. `connection` is that of the transaction of the change; the
-/// relay publishes after the commit. A message whose id is still in the outbox is not written
-/// again.
+/// Writes a message into the outbox, as [`enqueue_all`] does.
 ///
 /// # Errors
 /// The database refuses.
@@ -24,22 +23,69 @@ pub async fn enqueue(
     schema: Schema,
     message: Message,
 ) -> Result<(), sqlx::Error> {
+    enqueue_all(connection, schema, vec![message]).await
+}
+
+/// Writes messages into the outbox, in their order and with one statement. `connection` is that
+/// of the transaction of the change; the relay publishes after the commit. A message whose id is
+/// still in the outbox is not written again.
+///
+/// # Errors
+/// The database refuses.
+pub async fn enqueue_all(
+    connection: &mut PgConnection,
+    schema: Schema,
+    messages: Vec<Message>,
+) -> Result<(), sqlx::Error> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let mut columns = Columns::default();
+    for message in messages {
+        columns.push(message);
+    }
     sqlx::query(per_schema!(
         schema,
         "INSERT INTO ",
         ".outbox
              (event_id, exchange, routing_key, event_type, subject, payload, traceparent)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         SELECT *
+         FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[],
+                     $7::text[])
          ON CONFLICT (event_id) DO NOTHING"
     ))
-    .bind(message.event_id.as_uuid())
-    .bind(message.exchange)
-    .bind(message.routing_key)
-    .bind(message.event_type)
-    .bind(message.subject)
-    .bind(message.payload)
-    .bind(message.traceparent)
+    .bind(columns.event_ids)
+    .bind(columns.exchanges)
+    .bind(columns.routing_keys)
+    .bind(columns.event_types)
+    .bind(columns.subjects)
+    .bind(columns.payloads)
+    .bind(columns.traceparents)
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Messages column by column, as the statement takes them.
+#[derive(Default)]
+struct Columns {
+    event_ids: Vec<Uuid>,
+    exchanges: Vec<&'static str>,
+    routing_keys: Vec<&'static str>,
+    event_types: Vec<&'static str>,
+    subjects: Vec<String>,
+    payloads: Vec<Vec<u8>>,
+    traceparents: Vec<Option<String>>,
+}
+
+impl Columns {
+    fn push(&mut self, message: Message) {
+        self.event_ids.push(message.event_id.as_uuid());
+        self.exchanges.push(message.exchange);
+        self.routing_keys.push(message.routing_key);
+        self.event_types.push(message.event_type);
+        self.subjects.push(message.subject);
+        self.payloads.push(message.payload);
+        self.traceparents.push(message.traceparent);
+    }
 }

@@ -2,7 +2,7 @@
 //! connection.
 
 use latchkey_domain::{ChannelId, EventId};
-use latchkey_messaging::outbox::{Event as _, Message, Schema, enqueue};
+use latchkey_messaging::outbox::{Event as _, Message, Schema, enqueue_all};
 use latchkey_proto::events::{AccountConnected, Identity};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -10,9 +10,9 @@ use time::OffsetDateTime;
 use super::channel_input::{ConnectMode, input_after_sign_in};
 use super::sign_in::SignIn;
 use crate::channel::{Channel, Kind};
-use crate::channel_events;
+use crate::channel_events::{self, ChannelChange};
 use crate::store::account::{self, Account};
-use crate::store::channel::{self, ChannelRow};
+use crate::store::channel::ChannelRow;
 
 /// The change of the stored grant, which decides what happens to the channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,48 +28,44 @@ pub(super) enum GrantChange {
     Renewed,
 }
 
-/// Moves the channels after a new grant, and publishes the connection.
+/// Moves the channels of an account, which are `rows`, after a new grant, and publishes the
+/// connection.
 pub(super) async fn move_channels(
     connection: &mut PgConnection,
-    account: &Account,
+    (account, rows): (&Account, &[ChannelRow]),
     sign_in: &SignIn,
     mode: ConnectMode,
     change: GrantChange,
     event: EventId,
     now: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
-    let rows = channel::of_accounts(connection, &[account.id]).await?;
     let reconnected =
         matches!(change, GrantChange::Connected { .. }) || account.disconnected_at.is_some();
     let replaced = change != GrantChange::Renewed;
-    let moved = channel_changes(account, &rows, sign_in, mode, reconnected, replaced, now);
+    let moved = channel_changes(account, rows, sign_in, mode, reconnected, replaced, now);
     if account.disconnected_at.is_some() {
         account::set_disconnected(connection, account.id, None).await?;
     }
+    let mut messages = Vec::new();
     if matches!(
         change,
         GrantChange::Connected { .. } | GrantChange::Replaced
     ) {
         let has_older_grant = change == (GrantChange::Connected { reconnected: true });
-        publish_connected(
-            connection,
+        messages.push(connected(
             account,
-            &rows,
+            rows,
             &moved,
             sign_in,
             has_older_grant,
             event,
-        )
-        .await?;
+        ));
     }
-    for (before, row) in &moved {
-        channel_events::store_and_publish(connection, account, before.as_ref(), row, event, now)
-            .await?;
-    }
-    Ok(())
+    messages.extend(channel_events::store(connection, account, &moved, event, now).await?);
+    enqueue_all(connection, Schema::Sync, messages).await
 }
 
-/// The channels that change, each with its state before (`None` for a new one).
+/// The channels that change.
 fn channel_changes(
     account: &Account,
     rows: &[ChannelRow],
@@ -78,7 +74,7 @@ fn channel_changes(
     reconnected: bool,
     replaced: bool,
     now: OffsetDateTime,
-) -> Vec<(Option<Channel>, ChannelRow)> {
+) -> Vec<ChannelChange> {
     let mut moved = Vec::new();
     for (kind, wanted) in sign_in.channels() {
         let row = rows.iter().find(|row| row.kind == kind);
@@ -92,30 +88,32 @@ fn channel_changes(
         let Ok(state) = state.after(input, now) else {
             continue;
         };
-        let next = ChannelRow {
-            id: row.map_or_else(ChannelId::generate, |row| row.id),
-            account_id: account.id,
-            kind,
-            state,
-        };
-        moved.push((current.cloned(), next));
+        moved.push(ChannelChange {
+            before: current.cloned(),
+            row: ChannelRow {
+                id: row.map_or_else(ChannelId::generate, |row| row.id),
+                account_id: account.id,
+                kind,
+                state,
+            },
+        });
     }
     moved
 }
 
-async fn publish_connected(
-    connection: &mut PgConnection,
+/// The event of the connection.
+fn connected(
     account: &Account,
     rows: &[ChannelRow],
-    moved: &[(Option<Channel>, ChannelRow)],
+    moved: &[ChannelChange],
     sign_in: &SignIn,
     reconnected: bool,
     cause: EventId,
-) -> Result<(), sqlx::Error> {
+) -> Message {
     let channel_id = |kind: Kind| {
         moved
             .iter()
-            .map(|(_, row)| row)
+            .map(|change| &change.row)
             .chain(rows)
             .find(|row| row.kind == kind)
             .map(|row| row.id.to_string())
@@ -139,6 +137,5 @@ async fn publish_connected(
         reconnected,
     };
     let id = EventId::derived(cause.as_uuid(), AccountConnected::ROUTING_KEY);
-    let message = Message::event(id, account.id, &event);
-    enqueue(connection, Schema::Sync, message).await
+    Message::event(id, account.id, &event)
 }

@@ -23,6 +23,7 @@ mod policy;
 mod queues;
 mod reconnect;
 mod replaced_grants;
+mod statements;
 mod support;
 mod sweep;
 mod unrouted;

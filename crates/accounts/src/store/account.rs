@@ -86,23 +86,39 @@ macro_rules! view {
     };
 }
 
+/// The account of a sign-in.
+#[derive(Debug, Clone)]
+pub struct SignedInAccount {
+    /// The account, whose row is locked.
+    pub account: Account,
+    /// Whether this sign-in created it: then it has neither a credential nor channels.
+    pub is_new: bool,
+}
+
 /// Creates the account or finds it by its unique key, and locks its row until the
 /// transaction ends, so that deliveries for one account wait for each other. The labels
 /// are those of the newest sign-in. A sign-in that does not say whether its address is
 /// verified keeps what is stored about the same address.
-pub async fn upsert(
+///
+/// Returns `None`, and writes nothing, if the person was removed from the workspace after the
+/// sign-in. The transaction must have the person's lock before this statement
+/// ([`record_first_delivery_of_sign_in`](super::inbox::record_first_delivery_of_sign_in)).
+pub async fn upsert_unless_removed(
     connection: &mut PgConnection,
     binding: &GrantBinding,
     (handle, verified): (&Handle, Option<bool>),
     display_name: &str,
     authenticated_at: OffsetDateTime,
     now: OffsetDateTime,
-) -> Result<Account, sqlx::Error> {
-    sqlx::query_as(concat!(
+) -> Result<Option<SignedInAccount>, sqlx::Error> {
+    let new_id = AccountId::generate();
+    let account: Option<Account> = sqlx::query_as(concat!(
         "INSERT INTO sync.connected_account AS a
              (id, workspace_id, user_id, provider, issuer, subject, handle, display_name,
               last_authenticated_at, connected_at, vouched_handle)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, CASE WHEN $11 THEN $7 END)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, CASE WHEN $11 THEN $7 END
+         WHERE NOT EXISTS (SELECT FROM sync.removed_member
+                           WHERE workspace_id = $2 AND user_id = $3 AND removed_at >= $9)
          ON CONFLICT (workspace_id, user_id, provider, issuer, subject) DO UPDATE SET
              handle = CASE WHEN excluded.last_authenticated_at > a.last_authenticated_at
                  THEN excluded.handle ELSE a.handle END,
@@ -115,7 +131,7 @@ pub async fn upsert(
          RETURNING ",
         columns!()
     ))
-    .bind(AccountId::generate().as_uuid())
+    .bind(new_id.as_uuid())
     .bind(binding.workspace.as_uuid())
     .bind(binding.user.as_uuid())
     .bind(binding.provider.as_str())
@@ -126,8 +142,12 @@ pub async fn upsert(
     .bind(authenticated_at)
     .bind(now)
     .bind(verified)
-    .fetch_one(connection)
-    .await
+    .fetch_optional(connection)
+    .await?;
+    Ok(account.map(|account| SignedInAccount {
+        is_new: account.id == new_id,
+        account,
+    }))
 }
 
 /// Finds an account and locks its row until the transaction ends.

@@ -19,6 +19,8 @@ macro_rules! columns {
     };
 }
 
+pub(super) use columns;
+
 /// Number of channels that a sweep reads at once.
 pub const PAGE_SIZE: i64 = 100;
 
@@ -108,76 +110,120 @@ pub async fn location_of(
         .transpose()
 }
 
-/// Inserts a new channel. Visibility and policies get the defaults of its kind (trigger
+/// Inserts new channels. Visibility and policies get the defaults of their kind (trigger
 /// `channel_defaults`).
-pub async fn insert(connection: &mut PgConnection, row: &ChannelRow) -> Result<(), sqlx::Error> {
+pub async fn insert(
+    connection: &mut PgConnection,
+    rows: &[&ChannelRow],
+) -> Result<(), sqlx::Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     sqlx::query(
         "INSERT INTO sync.channel
              (id, account_id, kind, sync_status, sync_stage, sync_stage_started_at, generation,
               last_failure)
-         VALUES ($1, $2, $3, $4::sync.sync_status, $5, $6, $7, $8)",
+         SELECT id, account_id, kind, status::sync.sync_status, stage, stage_started_at,
+                generation, last_failure
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[],
+                     $6::timestamptz[], $7::integer[], $8::text[])
+              AS new (id, account_id, kind, status, stage, stage_started_at, generation,
+                      last_failure)",
     )
-    .bind(row.id.as_uuid())
-    .bind(row.account_id.as_uuid())
-    .bind(row.kind.as_str())
-    .bind(row.state.status.as_str())
-    .bind(row.state.stage.name(row.kind))
-    .bind(row.state.stage_started_at)
-    .bind(row.state.generation)
-    .bind(row.state.last_failure.as_ref().map(LastFailure::as_str))
+    .bind(ids(rows))
+    .bind(each(rows, |row| row.account_id.as_uuid()))
+    .bind(each(rows, |row| row.kind.as_str()))
+    .bind(each(rows, |row| row.state.status.as_str()))
+    .bind(each(rows, |row| row.state.stage.name(row.kind)))
+    .bind(each(rows, |row| row.state.stage_started_at))
+    .bind(each(rows, |row| row.state.generation))
+    .bind(last_failures(rows))
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// Stores the state of a channel.
-pub async fn update(connection: &mut PgConnection, row: &ChannelRow) -> Result<(), sqlx::Error> {
+/// Stores the states of channels.
+pub async fn update(
+    connection: &mut PgConnection,
+    rows: &[&ChannelRow],
+) -> Result<(), sqlx::Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     sqlx::query(
-        "UPDATE sync.channel
-         SET sync_status = $2::sync.sync_status,
-             sync_stage = $3,
-             sync_stage_started_at = $4,
-             sync_cursor = $5,
-             synced_at = $6,
-             throttle_failure_count = $7,
-             throttle_retry_after = $8,
-             generation = $9,
-             last_failure = $10
-         WHERE id = $1",
+        "UPDATE sync.channel c
+         SET sync_status = new.status::sync.sync_status,
+             sync_stage = new.stage,
+             sync_stage_started_at = new.stage_started_at,
+             sync_cursor = new.cursor,
+             synced_at = new.synced_at,
+             throttle_failure_count = new.throttle_failures,
+             throttle_retry_after = new.throttle_until,
+             generation = new.generation,
+             last_failure = new.last_failure
+         FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::text[],
+                     $6::timestamptz[], $7::integer[], $8::timestamptz[], $9::integer[],
+                     $10::text[])
+              AS new (id, status, stage, stage_started_at, cursor, synced_at, throttle_failures,
+                      throttle_until, generation, last_failure)
+         WHERE c.id = new.id",
     )
-    .bind(row.id.as_uuid())
-    .bind(row.state.status.as_str())
-    .bind(row.state.stage.name(row.kind))
-    .bind(row.state.stage_started_at)
-    .bind(&row.state.cursor)
-    .bind(row.state.synced_at)
-    .bind(row.state.throttle_failures)
-    .bind(row.state.throttle_until)
-    .bind(row.state.generation)
-    .bind(row.state.last_failure.as_ref().map(LastFailure::as_str))
+    .bind(ids(rows))
+    .bind(each(rows, |row| row.state.status.as_str()))
+    .bind(each(rows, |row| row.state.stage.name(row.kind)))
+    .bind(each(rows, |row| row.state.stage_started_at))
+    .bind(each(rows, |row| row.state.cursor.as_str()))
+    .bind(each(rows, |row| row.state.synced_at))
+    .bind(each(rows, |row| row.state.throttle_failures))
+    .bind(each(rows, |row| row.state.throttle_until))
+    .bind(each(rows, |row| row.state.generation))
+    .bind(last_failures(rows))
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// Stores the visibility that the person chose at `chosen_at`, unless a newer choice is
-/// stored.
-pub async fn set_visibility(
+/// One column of these rows.
+fn each<'r, T>(rows: &[&'r ChannelRow], column: impl Fn(&'r ChannelRow) -> T) -> Vec<T> {
+    rows.iter().map(|row| column(row)).collect()
+}
+
+fn ids(rows: &[&ChannelRow]) -> Vec<Uuid> {
+    each(rows, |row| row.id.as_uuid())
+}
+
+fn last_failures<'r>(rows: &[&'r ChannelRow]) -> Vec<Option<&'r str>> {
+    each(rows, |row| {
+        row.state.last_failure.as_ref().map(LastFailure::as_str)
+    })
+}
+
+/// Stores the visibilities that the person chose at `chosen_at`, each unless a newer choice
+/// is stored.
+pub async fn set_visibilities(
     connection: &mut PgConnection,
     account: AccountId,
-    kind: Kind,
-    visibility: &str,
+    chosen: &[(Kind, &str)],
     chosen_at: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
+    if chosen.is_empty() {
+        return Ok(());
+    }
+    let (kinds, visibilities): (Vec<&str>, Vec<&str>) = chosen
+        .iter()
+        .map(|(kind, visibility)| (kind.as_str(), *visibility))
+        .unzip();
     sqlx::query(
-        "UPDATE sync.channel
-         SET visibility = $3, visibility_chosen_at = $4
-         WHERE account_id = $1 AND kind = $2
-           AND (visibility_chosen_at IS NULL OR visibility_chosen_at < $4)",
+        "UPDATE sync.channel c
+         SET visibility = new.visibility, visibility_chosen_at = $4
+         FROM UNNEST($2::text[], $3::text[]) AS new (kind, visibility)
+         WHERE c.account_id = $1 AND c.kind = new.kind
+           AND (c.visibility_chosen_at IS NULL OR c.visibility_chosen_at < $4)",
     )
     .bind(account.as_uuid())
-    .bind(kind.as_str())
-    .bind(visibility)
+    .bind(kinds)
+    .bind(visibilities)
     .bind(chosen_at)
     .execute(connection)
     .await?;

@@ -1,14 +1,17 @@
 //! Sealed grants (`vault.credential`): stored here, opened only by refresh-svc.
 
 use latchkey_domain::{AccountId, ScopeSet};
-use sqlx::PgConnection;
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, Row as _};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::account::Account;
+use super::channel::{self, ChannelRow};
 use super::grant_death;
 use crate::grant::{Death, Grant, Origin, SealedGrant, StoredGrants};
 
-#[derive(sqlx::FromRow)]
+#[derive(FromRow)]
 struct Row {
     authenticated_at: OffsetDateTime,
     granted_scopes: Vec<String>,
@@ -38,46 +41,65 @@ pub struct StoredCredential {
     pub refreshing: bool,
 }
 
-/// Finds the credential of an account and locks its row. It reads the key id of the token in place
-/// of the token, which an operator may not read.
-pub async fn lock(
+/// Finds the credential of an account and locks its row, and reads the channels, message channel
+/// first. The transaction holds the lock of the account's row, so no channel changes while this
+/// statement waits for its lock. It reads the key id of the token in place of the token, which an
+/// operator may not read.
+pub async fn lock_and_read_channels(
     connection: &mut PgConnection,
     account: AccountId,
     now: OffsetDateTime,
-) -> Result<Option<StoredCredential>, sqlx::Error> {
-    let row: Option<Row> = sqlx::query_as(
-        "SELECT authenticated_at, granted_scopes, last_refreshed_at,
-                refresh_authenticated_at, refresh_scopes,
-                refresh_token_key_id IS NOT NULL AS has_refresh_token,
-                auth_failed_at,
-                CASE WHEN refresh_token_key_id IS NULL AND access_token_expires_at <= $2
-                     THEN access_token_expires_at END AS expired_at,
-                erased_at, not_before,
-                coalesce(lease_until > now(), false)
-                    OR coalesce(intent_version = version, false) AS refreshing,
-                EXISTS (SELECT FROM sync.grant_death d WHERE d.account_id = $1) AS died_before
-         FROM vault.credential
-         WHERE account_id = $1
-         FOR UPDATE",
-    )
+) -> Result<(Option<StoredCredential>, Vec<ChannelRow>), sqlx::Error> {
+    let rows = sqlx::query(concat!(
+        "SELECT g.authenticated_at, g.granted_scopes, g.last_refreshed_at,
+                g.refresh_authenticated_at, g.refresh_scopes,
+                g.refresh_token_key_id IS NOT NULL AS has_refresh_token,
+                g.auth_failed_at,
+                CASE WHEN g.refresh_token_key_id IS NULL AND g.access_token_expires_at <= $2
+                     THEN g.access_token_expires_at END AS expired_at,
+                g.erased_at, g.not_before,
+                coalesce(g.lease_until > now(), false)
+                    OR coalesce(g.intent_version = g.version, false) AS refreshing,
+                EXISTS (SELECT FROM sync.grant_death d WHERE d.account_id = $1) AS died_before,
+                ",
+        channel::columns!(),
+        " FROM vault.credential g
+         LEFT JOIN sync.channel c ON c.account_id = g.account_id
+         WHERE g.account_id = $1
+         ORDER BY c.kind DESC
+         FOR UPDATE OF g"
+    ))
     .bind(account.as_uuid())
     .bind(now)
-    .fetch_optional(&mut *connection)
+    .fetch_all(&mut *connection)
     .await?;
-    let Some(row) = row else {
-        return Ok(None);
+    let Some(first) = rows.first() else {
+        // Every account has a credential, unless somebody deleted it.
+        let channels = channel::of_accounts(connection, &[account]).await?;
+        return Ok((None, channels));
     };
-    let deaths = if row.died_before {
+    let stored = Row::from_row(first)?;
+    let deaths = if stored.died_before {
         grant_death::all(connection, account).await?
     } else {
         Vec::new()
     };
-    Ok(Some(StoredCredential {
-        refused: row.auth_failed_at.is_some() && row.erased_at.is_none(),
-        erased_at: row.erased_at,
-        refreshing: row.refreshing,
-        grants: grants(row, deaths),
-    }))
+    let credential = StoredCredential {
+        refused: stored.auth_failed_at.is_some() && stored.erased_at.is_none(),
+        erased_at: stored.erased_at,
+        refreshing: stored.refreshing,
+        grants: grants(stored, deaths),
+    };
+    let mut channels = Vec::new();
+    for row in rows.iter().filter(|row| has_channel(row)) {
+        channels.push(ChannelRow::from_row(row)?);
+    }
+    Ok((Some(credential), channels))
+}
+
+/// Returns `false` for the one row of an account without channels.
+fn has_channel(row: &PgRow) -> bool {
+    !matches!(row.try_get::<Option<Uuid>, _>("id"), Ok(None))
 }
 
 fn grants(row: Row, deaths: Vec<Death>) -> StoredGrants {
@@ -103,8 +125,8 @@ fn grants(row: Row, deaths: Vec<Death>) -> StoredGrants {
     }
 }
 
-/// Replaces both tokens. The grant is alive, without failures and without a lease; the
-/// new version makes the compare-and-swap of an older refresh fail.
+/// Replaces both tokens and the address. The grant is alive, without failures and without a
+/// lease; the new version makes the compare-and-swap of an older refresh fail.
 pub async fn replace(
     connection: &mut PgConnection,
     account: &Account,
@@ -117,11 +139,12 @@ pub async fn replace(
               sealed_access_token, access_token_expires_at, sealed_refresh_token,
               granted_scopes, authenticated_at, last_refreshed_at,
               client_id, client_version,
-              refresh_token_expires_at, refresh_token_version, renew_at)
+              refresh_token_expires_at, refresh_token_version, renew_at, vouched_handle)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, 1, $14, 1,
-                 vault.renewal_of($14))
+                 vault.renewal_of($14), $15)
          ON CONFLICT (account_id) DO UPDATE SET
              handle = excluded.handle,
+             vouched_handle = excluded.vouched_handle,
              sealed_access_token = excluded.sealed_access_token,
              access_token_expires_at = excluded.access_token_expires_at,
              sealed_refresh_token = excluded.sealed_refresh_token,
@@ -163,16 +186,17 @@ pub async fn replace(
     .bind(grant.authenticated_at)
     .bind(&sealed.client_id)
     .bind(sealed.refresh_token_expires_at)
+    .bind(&account.vouched_handle)
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// Replaces only the access token; the refresh token and its origin stay. The lease is
-/// not touched, so no refresh may be in progress.
+/// Replaces only the access token, and the address; the refresh token and its origin stay. The
+/// lease is not touched, so no refresh may be in progress.
 pub async fn replace_access_token(
     connection: &mut PgConnection,
-    account: AccountId,
+    account: &Account,
     sealed: &SealedGrant,
     grant: &Grant,
 ) -> Result<(), sqlx::Error> {
@@ -189,24 +213,28 @@ pub async fn replace_access_token(
                                    THEN version + 1 ELSE client_version END,
              refresh_token_version = CASE WHEN refresh_token_version = version
                                           THEN version + 1 ELSE refresh_token_version END,
-             version = version + 1
+             version = version + 1,
+             handle = $6,
+             vouched_handle = $7
          WHERE account_id = $1",
     )
-    .bind(account.as_uuid())
+    .bind(account.id.as_uuid())
     .bind(&sealed.access_token)
     .bind(sealed.access_token_expires_at)
     .bind(grant.authenticated_at)
     .bind(grant.scopes.to_vec())
+    .bind(&account.handle)
+    .bind(&account.vouched_handle)
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// Replaces only the refresh token, because the stored access token has a higher rank.
-/// The compare-and-swap of a refresh with the replaced token fails.
+/// Replaces only the refresh token, because the stored access token has a higher rank, and the
+/// address. The compare-and-swap of a refresh with the replaced token fails.
 pub async fn replace_refresh_token(
     connection: &mut PgConnection,
-    account: AccountId,
+    account: &Account,
     sealed: &SealedGrant,
     grant: &Grant,
 ) -> Result<(), sqlx::Error> {
@@ -229,15 +257,19 @@ pub async fn replace_refresh_token(
              intent_version = NULL,
              intent_at = NULL,
              intent_count = 0,
-             version = version + 1
+             version = version + 1,
+             handle = $7,
+             vouched_handle = $8
          WHERE account_id = $1",
     )
-    .bind(account.as_uuid())
+    .bind(account.id.as_uuid())
     .bind(sealed.refresh_token.as_deref())
     .bind(grant.authenticated_at)
     .bind(grant.scopes.to_vec())
     .bind(&sealed.client_id)
     .bind(sealed.refresh_token_expires_at)
+    .bind(&account.handle)
+    .bind(&account.vouched_handle)
     .execute(connection)
     .await?;
     Ok(())
@@ -261,7 +293,8 @@ pub async fn set_not_before(
 }
 
 /// Copies the address of the account, and the verified address, to the credential, where
-/// the look-up by handle reads them. The tokens and their version stay.
+/// the look-up by handle reads them. The tokens and their version stay; a sign-in that replaces
+/// a token writes the address with it.
 pub async fn set_handle(
     connection: &mut PgConnection,
     account: &Account,

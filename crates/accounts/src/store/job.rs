@@ -3,25 +3,42 @@
 use latchkey_domain::{ChannelId, JobId};
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
-/// Stores a job. Returns `false` if this start has its job already.
+/// The job of a start of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Job {
+    /// The job.
+    pub id: JobId,
+    /// The channel.
+    pub channel: ChannelId,
+    /// The number of the start, from 1.
+    pub generation: i32,
+}
+
+/// Stores jobs. Returns those that were stored: the others' start has its job already.
 pub async fn insert(
     connection: &mut PgConnection,
-    job: JobId,
-    channel: ChannelId,
-    generation: i32,
-) -> Result<bool, sqlx::Error> {
-    let inserted = sqlx::query(
+    jobs: &[Job],
+) -> Result<Vec<JobId>, sqlx::Error> {
+    if jobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<Uuid> = jobs.iter().map(|job| job.id.as_uuid()).collect();
+    let channels: Vec<Uuid> = jobs.iter().map(|job| job.channel.as_uuid()).collect();
+    let generations: Vec<i32> = jobs.iter().map(|job| job.generation).collect();
+    let stored: Vec<Uuid> = sqlx::query_scalar(
         "INSERT INTO sync.sync_job (id, channel_id, generation)
-         VALUES ($1, $2, $3)
-         ON CONFLICT DO NOTHING",
+         SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::integer[])
+         ON CONFLICT DO NOTHING
+         RETURNING id",
     )
-    .bind(job.as_uuid())
-    .bind(channel.as_uuid())
-    .bind(generation)
-    .execute(connection)
+    .bind(ids)
+    .bind(channels)
+    .bind(generations)
+    .fetch_all(connection)
     .await?;
-    Ok(inserted.rows_affected() == 1)
+    Ok(stored.into_iter().map(JobId::from).collect())
 }
 
 /// Stores that the job of a start is queued again with the same id. Returns `false` if it
@@ -29,9 +46,7 @@ pub async fn insert(
 /// without workers does not fill up.
 pub async fn requeue(
     connection: &mut PgConnection,
-    job: JobId,
-    channel: ChannelId,
-    generation: i32,
+    job: Job,
     now: OffsetDateTime,
 ) -> Result<bool, sqlx::Error> {
     let repeated = sqlx::query(
@@ -43,9 +58,9 @@ pub async fn requeue(
                                        interval '1 day')
           WHERE j.repeat_at <= $4",
     )
-    .bind(job.as_uuid())
-    .bind(channel.as_uuid())
-    .bind(generation)
+    .bind(job.id.as_uuid())
+    .bind(job.channel.as_uuid())
+    .bind(job.generation)
     .bind(now)
     .execute(connection)
     .await?;

@@ -6,35 +6,6 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// Takes the shared lock of the person in the workspace until the transaction ends: it
-/// excludes a removal, but not other sign-ins.
-pub async fn lock_shared(
-    connection: &mut PgConnection,
-    workspace: WorkspaceId,
-    user: UserId,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))")
-        .bind(lock_key(workspace, user))
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// When the person was removed from the workspace last; `None` if never.
-pub async fn removed_at(
-    connection: &mut PgConnection,
-    workspace: WorkspaceId,
-    user: UserId,
-) -> Result<Option<OffsetDateTime>, sqlx::Error> {
-    sqlx::query_scalar(
-        "SELECT removed_at FROM sync.removed_member WHERE workspace_id = $1 AND user_id = $2",
-    )
-    .bind(workspace.as_uuid())
-    .bind(user.as_uuid())
-    .fetch_optional(connection)
-    .await
-}
-
 /// Stores that the person was removed. Takes the exclusive lock, and so waits for
 /// sign-ins of the person that are being applied.
 pub async fn insert_removal(
@@ -87,6 +58,7 @@ pub async fn request_disconnects(
     Ok(accounts.into_iter().map(AccountId::from).collect())
 }
 
-fn lock_key(workspace: WorkspaceId, user: UserId) -> String {
+/// The key of the lock of a person in a workspace.
+pub(super) fn lock_key(workspace: WorkspaceId, user: UserId) -> String {
     format!("member {workspace} {user}")
 }

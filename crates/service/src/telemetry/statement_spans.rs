@@ -139,8 +139,8 @@ impl Visit for Statement {
 }
 
 /// The operations of a statement, each with its tables, such as `INSERT auth.outbox`. The names of
-/// tables begin with their schema, so that anything else is left out. A statement without any of
-/// them is its first word.
+/// tables begin with their schema, so that anything else is left out, and so is a `SELECT` at the
+/// end that reads only arrays. A statement without any of them is its first word.
 fn summary(statement: &str) -> String {
     let words = statement
         .lines()
@@ -166,6 +166,9 @@ fn summary(statement: &str) -> String {
             parts.push(word);
         }
         [earlier, before] = [before, word];
+    }
+    if parts.len() > 1 && parts.last() == Some(&"SELECT") {
+        parts.pop();
     }
     if parts.is_empty() {
         parts.extend(words.take(1));
@@ -208,6 +211,10 @@ mod tests {
             (
                 "DELETE FROM auth.outbox WHERE seq = ANY($1)",
                 "DELETE auth.outbox",
+            ),
+            (
+                "INSERT INTO sync.sync_job (id) SELECT * FROM UNNEST($1::uuid[]) RETURNING id",
+                "INSERT sync.sync_job",
             ),
             ("SELECT 'ada@acme.example'", "SELECT"),
             ("LISTEN \"outbox\"", "LISTEN"),
