@@ -41,6 +41,7 @@ mod sign_in;
 mod sign_in_page;
 mod sign_out;
 mod signing_keys;
+mod statements;
 mod support;
 mod unresponsive_database;
 mod verification_link;

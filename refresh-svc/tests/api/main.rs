@@ -39,6 +39,7 @@ mod service_accounts;
 mod shutdown;
 mod single_flight;
 mod slow_provider;
+mod statements;
 mod store_outage;
 mod storm;
 mod support;
