@@ -4,6 +4,7 @@
 //! path and the methods. Every GET gets HEAD too, and every other method 405. A test fails if
 //! a route is registered anywhere else.
 
+use std::collections::BTreeMap;
 use std::future::ready;
 use std::time::Duration;
 
@@ -12,10 +13,11 @@ use actix_web::middleware::from_fn;
 use actix_web::{FromRequest, Handler, HttpRequest, Responder, web};
 use utoipa::Path;
 use utoipa::openapi::path::{HttpMethod, Operation};
-use utoipa::openapi::{OpenApi, Paths};
+use utoipa::openapi::schema::Schema;
+use utoipa::openapi::{OpenApi, Paths, RefOr};
 
 use crate::http::default_errors::method_not_allowed;
-use crate::http::openapi::{self, Schemas};
+use crate::http::openapi;
 use crate::http::request_limits::{DEFAULT_DEADLINE, LONG_DEADLINE, with_deadline};
 use crate::http::route_pattern::without_rules;
 
@@ -24,8 +26,17 @@ pub struct Routes<'a> {
     config: Option<&'a mut web::ServiceConfig>,
     /// The methods of each pattern.
     methods: Vec<(String, Vec<Method>)>,
+    /// `None` if the routes are only registered. Every worker of the server registers them, and
+    /// the allocator would keep the megabytes of a description for each.
+    description: Option<Description>,
+}
+
+/// The parts of the OpenAPI description that come from the routes.
+#[derive(Default)]
+struct Description {
     paths: Paths,
-    schemas: Schemas,
+    /// By name: most schemas belong to many routes.
+    schemas: BTreeMap<String, RefOr<Schema>>,
 }
 
 impl std::fmt::Debug for Routes<'_> {
@@ -40,8 +51,7 @@ impl<'a> Routes<'a> {
         Self {
             config: Some(config),
             methods: Vec::new(),
-            paths: Paths::new(),
-            schemas: Vec::new(),
+            description: None,
         }
     }
 
@@ -50,8 +60,10 @@ impl<'a> Routes<'a> {
         Self {
             config: None,
             methods: Vec::new(),
-            paths: Paths::new(),
-            schemas: openapi::common_schemas(),
+            description: Some(Description {
+                paths: Paths::new(),
+                schemas: openapi::common_schemas().into_iter().collect(),
+            }),
         }
     }
 
@@ -69,7 +81,8 @@ impl<'a> Routes<'a> {
 
     /// Returns the description of the added routes (OpenAPI 3.1).
     pub fn into_openapi(self) -> OpenApi {
-        openapi::document(self.paths, self.schemas)
+        let Description { paths, schemas } = self.description.unwrap_or_default();
+        openapi::document(paths, schemas.into_iter().collect())
     }
 
     /// Adds a handler at the path of its description.
@@ -150,16 +163,24 @@ impl<'a> Routes<'a> {
             Some((_, known)) => known.extend(served),
             None => self.methods.push((pattern.to_owned(), served)),
         }
+        let Some(description) = &mut self.description else {
+            return;
+        };
         let mut operation: Operation = P::operation();
         openapi::complete(&mut operation, pattern);
         let path = without_rules(pattern);
         if heads {
             let head = openapi::head_of(&operation);
-            self.paths
+            description
+                .paths
                 .add_path_operation(&path, vec![HttpMethod::Head], head);
         }
-        self.paths.add_path_operation(path, methods, operation);
-        P::schemas(&mut self.schemas);
+        description
+            .paths
+            .add_path_operation(path, methods, operation);
+        let mut schemas = Vec::new();
+        P::schemas(&mut schemas);
+        description.schemas.extend(schemas);
     }
 }
 
