@@ -10,7 +10,7 @@ use actix_web::{App, HttpServer, web};
 use latchkey_config::{ConfigErrors, Environment, read_all};
 use latchkey_domain::{Clock, SystemClock};
 use latchkey_messaging::broker::{BrokerCheck, BrokerConfig};
-use latchkey_messaging::outbox::{Relay, Schema};
+use latchkey_messaging::outbox::{OutboxWaker, Relay, Schema};
 use latchkey_providers::Registry;
 use latchkey_service::background::Supervisor;
 use latchkey_service::database::{self, DatabaseCheck, measure_pool};
@@ -116,6 +116,7 @@ fn read_at(
         providers,
         grpc_clients,
         pool,
+        outbox: OutboxWaker::default(),
         clock,
         rate_limits,
         randomness: Randomness::default(),
@@ -160,7 +161,8 @@ impl Application {
             Schema::Auth,
             broker.clone(),
             EVENT_SOURCE,
-        );
+        )
+        .woken_by(state.outbox.clone());
         let readiness = Readiness::default()
             .with(DatabaseCheck::new(state.pool.clone(), WRITE))
             // A sign-in succeeds without the broker, because the outbox keeps the event

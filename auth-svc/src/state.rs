@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use latchkey_domain::Clock;
+use latchkey_messaging::outbox::OutboxWaker;
 use latchkey_providers::Registry;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,8 @@ pub struct State {
     pub grpc_clients: GrpcClients,
     /// Database connections with the role of schema `auth`.
     pub pool: PgPool,
+    /// Wakes the relay, after the commit of an event.
+    pub outbox: OutboxWaker,
     /// Source of the current time.
     pub clock: Arc<dyn Clock>,
     /// Rate limits by address and by flow.

@@ -887,3 +887,60 @@ async fn a_change_that_is_notified_has_the_next_number_of_its_account() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_new_credential_notifies_nobody_and_its_first_change_is_notified() {
+    const COPIED: &str = "workspace_id, user_id, provider, subject, sealed_access_token,
+        sealed_refresh_token, granted_scopes, authenticated_at";
+    let database = migrated_while_filled().await;
+    let mut listener = PgListener::connect_with(database.pool()).await.unwrap();
+    listener.listen("latchkey_credential_change").await.unwrap();
+    let insert = format!(
+        "INSERT INTO vault.credential (account_id, issuer, handle, {COPIED})
+         SELECT gen_random_uuid(), 'https://other.example', handle, {COPIED}
+         FROM vault.credential RETURNING account_id::text"
+    );
+    let account: String = sqlx::query_scalar(AssertSqlSafe(insert))
+        .fetch_one(database.pool())
+        .await
+        .unwrap();
+    sqlx::query("UPDATE vault.credential SET version = version + 1 WHERE account_id = $1::uuid")
+        .bind(&account)
+        .execute(database.pool())
+        .await
+        .unwrap();
+    let received = tokio::time::timeout(PATIENCE, listener.recv());
+    let received = received.await.unwrap().unwrap();
+    assert_eq!(received.payload(), format!("{account} 1"));
+}
+
+#[tokio::test]
+async fn a_row_of_an_outbox_notifies_nobody() {
+    let database = migrated_while_filled().await;
+    let mut listener = PgListener::connect_with(database.pool()).await.unwrap();
+    for schema in ["auth", "sync", "vault"] {
+        let channel = format!("latchkey_outbox_{schema}");
+        listener.listen(&channel).await.unwrap();
+        let insert = format!(
+            "INSERT INTO {schema}.outbox
+                 (event_id, exchange, routing_key, event_type, subject, payload)
+             VALUES (gen_random_uuid(), 'latchkey.events', 'k', 't', 's', '')"
+        );
+        sqlx::query(AssertSqlSafe(insert))
+            .execute(database.pool())
+            .await
+            .unwrap();
+        sqlx::query("SELECT pg_notify($1, 'by the test')")
+            .bind(&channel)
+            .execute(database.pool())
+            .await
+            .unwrap();
+        // Notifications arrive in the order of the commits: there was none in between.
+        let received = tokio::time::timeout(PATIENCE, listener.recv());
+        let received = received.await.unwrap().unwrap();
+        assert_eq!(
+            (received.channel(), received.payload()),
+            (channel.as_str(), "by the test")
+        );
+    }
+}

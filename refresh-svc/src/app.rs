@@ -165,7 +165,8 @@ impl Application {
             Schema::Vault,
             self.broker.clone(),
             "/latchkey/refresh-svc",
-        );
+        )
+        .woken_by(self.connections.outbox().clone());
         let readiness = Readiness::default()
             .until(asked.clone())
             .with(DatabaseServes(self.connections.clone()))

@@ -8,7 +8,7 @@ use latchkey_domain::{Clock, SystemClock};
 use latchkey_messaging::TopologyMaintenance;
 use latchkey_messaging::broker::BrokerCheck;
 use latchkey_messaging::consumer::Consumer;
-use latchkey_messaging::outbox::{Relay, Schema};
+use latchkey_messaging::outbox::{OutboxWaker, Relay, Schema};
 use latchkey_messaging::topology::Subscription;
 use latchkey_policy::Authorizer;
 use latchkey_policy::audit::{self, Table, Writer};
@@ -110,7 +110,13 @@ impl Application {
             config.retry_schedule.clone(),
             config.queues_checked_every,
         );
-        let handler = consumer::EventHandler::new(pool.clone(), config.connect_mode, clock.clone());
+        let outbox = OutboxWaker::default();
+        let handler = consumer::EventHandler::new(
+            pool.clone(),
+            config.connect_mode,
+            clock.clone(),
+            outbox.clone(),
+        );
         let consumer = Consumer::new(
             config.broker.clone(),
             Subscription::SYNC_SVC,
@@ -120,7 +126,8 @@ impl Application {
         .with_clock(clock.clone());
         // The queues are declared before the first event is published.
         let relay = Relay::new(pool.clone(), Schema::Sync, config.broker.clone(), SOURCE)
-            .publishing_after(maintenance.declared());
+            .publishing_after(maintenance.declared())
+            .woken_by(outbox.clone());
         let readiness = Readiness::default()
             .until(asked.clone())
             .with(DatabaseCheck::new(pool.clone(), store::WRITE))
@@ -134,7 +141,7 @@ impl Application {
         behind.spawn("outbox relay", relay.run(end.clone()));
         tasks.spawn(
             "sweep",
-            sweep::run(pool.clone(), clock.clone(), stop.clone()),
+            sweep::run(pool.clone(), clock.clone(), outbox.clone(), stop.clone()),
         );
         behind.spawn_fallible(
             "health endpoints",
@@ -150,7 +157,7 @@ impl Application {
             "certificates of the gRPC server",
             tls.clone().watch_files(stop.clone()),
         );
-        let service = grpc::AccountServer::new(pool, clock);
+        let service = grpc::AccountServer::new(pool, clock, outbox);
         let server = grpc::server(service, authorizer.clone())?;
         let stopping = Stopping { asked, stop };
         // The audit ends when the last authorizer is dropped, so this function keeps one.

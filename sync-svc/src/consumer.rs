@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use latchkey_domain::Clock;
 use latchkey_messaging::consumer::{HandleError, Handler, Received};
-use latchkey_messaging::outbox::Event as _;
+use latchkey_messaging::outbox::{Event as _, OutboxWaker};
 use latchkey_proto::events::{
     AccountDisconnected, AccountReauthRequired, MemberRemoved, UserAuthenticated,
 };
@@ -24,12 +24,23 @@ pub struct EventHandler {
     pool: PgPool,
     mode: ConnectMode,
     clock: Arc<dyn Clock>,
+    outbox: OutboxWaker,
 }
 
 impl EventHandler {
-    /// A handler that writes to this database.
-    pub fn new(pool: PgPool, mode: ConnectMode, clock: Arc<dyn Clock>) -> Self {
-        Self { pool, mode, clock }
+    /// A handler that writes to this database, and wakes the relay after that.
+    pub fn new(
+        pool: PgPool,
+        mode: ConnectMode,
+        clock: Arc<dyn Clock>,
+        outbox: OutboxWaker,
+    ) -> Self {
+        Self {
+            pool,
+            mode,
+            clock,
+            outbox,
+        }
     }
 
     async fn authenticated(&self, message: &Received) -> Result<(), HandleError> {
@@ -55,7 +66,9 @@ impl EventHandler {
 #[async_trait]
 impl Handler for EventHandler {
     async fn handle(&self, message: &Received) -> Result<(), HandleError> {
-        within(ANSWER, self.apply(message)).await
+        within(ANSWER, self.apply(message)).await?;
+        self.outbox.wake();
+        Ok(())
     }
 
     async fn available(&self) -> Result<(), String> {

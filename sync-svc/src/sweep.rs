@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use latchkey_domain::{Clock, EventId};
+use latchkey_messaging::outbox::OutboxWaker;
 use latchkey_service::database::{ANSWER, UNHURRIED, within};
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
@@ -28,8 +29,14 @@ pub const WORKER_TIMEOUT: time::Duration = time::Duration::hours(1);
 /// How long the jobs of earlier starts are kept, for investigations.
 pub const JOB_RETENTION: time::Duration = time::Duration::days(14);
 
-/// Sweeps until `stop`. Several replicas may sweep at the same time.
-pub async fn run(pool: PgPool, clock: Arc<dyn Clock>, stop: CancellationToken) {
+/// Sweeps until `stop`, and wakes the relay after a sweep that changed something. Several replicas
+/// may sweep at the same time.
+pub async fn run(
+    pool: PgPool,
+    clock: Arc<dyn Clock>,
+    outbox: OutboxWaker,
+    stop: CancellationToken,
+) {
     let mut next_cleanup = clock.now();
     loop {
         tokio::select! {
@@ -39,15 +46,23 @@ pub async fn run(pool: PgPool, clock: Arc<dyn Clock>, stop: CancellationToken) {
         // A transaction that is cancelled here is rolled back.
         tokio::select! {
             () = stop.cancelled() => return,
-            () = run_round(&pool, clock.now(), &mut next_cleanup) => {}
+            () = run_round(&pool, clock.now(), &outbox, &mut next_cleanup) => {}
         }
     }
 }
 
-async fn run_round(pool: &PgPool, now: OffsetDateTime, next_cleanup: &mut OffsetDateTime) {
+async fn run_round(
+    pool: &PgPool,
+    now: OffsetDateTime,
+    outbox: &OutboxWaker,
+    next_cleanup: &mut OffsetDateTime,
+) {
     match run_once(pool, now).await {
         Ok(0) => {}
-        Ok(moved) => tracing::info!(moved, "channels swept"),
+        Ok(moved) => {
+            outbox.wake();
+            tracing::info!(moved, "channels swept");
+        }
         Err(error) => tracing::warn!(%error, "sweep failed"),
     }
     if let Err(error) = within(UNHURRIED, inbox::delete_old(pool)).await {

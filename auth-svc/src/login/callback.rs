@@ -231,6 +231,7 @@ async fn signed_in(
     let Outcome::Done(done) = outcome else {
         return Ok(None);
     };
+    state.outbox.wake();
     tracing::info!(
         provider = %flow.provider,
         flow.id = %flow.id,
@@ -309,6 +310,7 @@ async fn connected(
     let Outcome::Done(session) = outcome else {
         return Ok(None);
     };
+    state.outbox.wake();
     tracing::info!(
         provider = %flow.provider,
         flow.id = %flow.id,

@@ -197,5 +197,6 @@ async fn end_sessions(
         outbox::enqueue(&mut transaction, Schema::Auth, message).await?;
     }
     transaction.commit().await?;
+    state.outbox.wake();
     Ok(Some(ended.len()))
 }

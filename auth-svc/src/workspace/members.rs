@@ -138,6 +138,7 @@ pub(crate) async fn remove_member(
             &removed.target(keep_connections),
         )
         .await?;
+    state.outbox.wake();
     tracing::info!(
         user.id = %removed.user,
         workspace.id = %administrator.workspace,

@@ -14,5 +14,7 @@ pub use config::{BrokerConfig, InvalidBrokerUrl};
 pub use error::BrokerError;
 pub(crate) use error::reply;
 pub(crate) use look::look_at_queue;
-pub(crate) use publish::{confirmed, open_confirm_channel, publish, set_confirm_mode};
+pub(crate) use publish::{
+    confirmed, open_confirm_channel, outcome, publish, refusal, send, set_confirm_mode,
+};
 pub(crate) use retry_delay::RetryDelay;

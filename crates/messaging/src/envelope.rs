@@ -24,7 +24,18 @@ pub(crate) const PARKED_REASON: &str = "latchkey-parked-reason";
 /// When the message was parked (RFC 3339).
 pub(crate) const PARKED_AT: &str = "latchkey-parked-at";
 
-/// The CloudEvents attributes and the trace context of a message.
+/// The CloudEvents attributes and the trace context of a message that is published.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attributes<'a> {
+    pub(crate) id: EventId,
+    pub(crate) source: &'a str,
+    pub(crate) event_type: &'a str,
+    pub(crate) subject: &'a str,
+    pub(crate) time: Option<OffsetDateTime>,
+    pub(crate) traceparent: Option<&'a str>,
+}
+
+/// The same of a message that was delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Envelope {
     pub(crate) id: EventId,
@@ -49,29 +60,31 @@ pub(crate) enum InvalidEnvelope {
     Missing(&'static str),
 }
 
-impl Envelope {
+impl Attributes<'_> {
     /// The properties of the message to publish.
-    pub(crate) fn to_properties(&self) -> BasicProperties {
+    pub(crate) fn to_properties(self) -> BasicProperties {
+        let id = self.id.to_string();
         let mut headers = FieldTable::default();
-        set(&mut headers, ID, self.id.to_string());
-        set(&mut headers, SOURCE, self.source.clone());
-        set(&mut headers, TYPE, self.event_type.clone());
-        set(&mut headers, SUBJECT, self.subject.clone());
-        set(&mut headers, SPEC, SPEC_VERSION.to_owned());
+        set(&mut headers, ID, id.as_str());
+        set(&mut headers, SOURCE, self.source);
+        set(&mut headers, TYPE, self.event_type);
+        set(&mut headers, SUBJECT, self.subject);
+        set(&mut headers, SPEC, SPEC_VERSION);
         if let Some(time) = self.time.and_then(|time| time.format(&Rfc3339).ok()) {
             set(&mut headers, TIME, time);
         }
-        if let Some(traceparent) = &self.traceparent {
-            set(&mut headers, TRACEPARENT, traceparent.clone());
+        if let Some(traceparent) = self.traceparent {
+            set(&mut headers, TRACEPARENT, traceparent);
         }
-        let id = self.id.to_string();
         BasicProperties::default()
             .with_content_type(CONTENT_TYPE.into())
             .with_delivery_mode(PERSISTENT)
-            .with_message_id(id.as_str().into())
+            .with_message_id(id.into())
             .with_headers(headers)
     }
+}
 
+impl Envelope {
     /// Reads the properties of a delivery.
     pub(crate) fn from_properties(properties: &BasicProperties) -> Result<Self, InvalidEnvelope> {
         let content_type = properties.content_type().as_ref().map(ShortString::as_str);
@@ -144,7 +157,7 @@ pub(crate) fn attempts(properties: &BasicProperties) -> u32 {
     }
 }
 
-fn set(headers: &mut FieldTable, name: &'static str, value: String) {
+fn set(headers: &mut FieldTable, name: &'static str, value: impl Into<String>) {
     headers.insert(name.into(), text(value));
 }
 
@@ -166,18 +179,31 @@ mod tests {
         }
     }
 
+    /// The properties of a message with this envelope.
+    fn properties_of(envelope: &Envelope) -> BasicProperties {
+        let attributes = Attributes {
+            id: envelope.id,
+            source: &envelope.source,
+            event_type: &envelope.event_type,
+            subject: &envelope.subject,
+            time: envelope.time,
+            traceparent: envelope.traceparent.as_deref(),
+        };
+        attributes.to_properties()
+    }
+
     proptest! {
         #[test]
         fn what_is_written_is_read(subject in ".{0,300}") {
             let written = envelope(subject);
-            prop_assert_eq!(Envelope::from_properties(&written.to_properties()), Ok(written));
+            prop_assert_eq!(Envelope::from_properties(&properties_of(&written)), Ok(written));
         }
     }
 
     #[test]
     fn an_event_of_another_version_of_cloudevents_is_refused() {
         let properties = with_headers(
-            &envelope(String::new()).to_properties(),
+            &properties_of(&envelope(String::new())),
             &[(SPEC, Some(text("0.3")))],
         );
         assert_eq!(
@@ -194,7 +220,7 @@ mod tests {
     #[test]
     fn attempts_survive_a_round_trip() {
         let properties = with_headers(
-            &envelope(String::new()).to_properties(),
+            &properties_of(&envelope(String::new())),
             &[(ATTEMPTS, Some(AMQPValue::LongUInt(3)))],
         );
         assert_eq!(attempts(&properties), 3);

@@ -4,11 +4,13 @@
 mod message;
 mod relay;
 mod schema;
+mod waker;
 
 pub use crate::event::Event;
 pub use message::Message;
 pub use relay::Relay;
 pub use schema::Schema;
+pub use waker::OutboxWaker;
 
 use schema::per_schema;
 use sqlx::PgConnection;
@@ -27,8 +29,8 @@ pub async fn enqueue(
 }
 
 /// Writes messages into the outbox, in their order and with one statement. `connection` is that
-/// of the transaction of the change; the relay publishes after the commit. A message whose id is
-/// still in the outbox is not written again.
+/// of the transaction of the change; the relay publishes after the commit, at once if the committer
+/// calls [`OutboxWaker::wake`]. A message whose id is still in the outbox is not written again.
 ///
 /// # Errors
 /// The database refuses.

@@ -90,9 +90,22 @@ fn pool_with(
 /// connection for long: a listener for `NOTIFY`, or a transaction that waits for another server.
 /// Requests would otherwise have one connection less.
 pub fn separate_pool(pool: &PgPool) -> PgPool {
+    let options = PgPoolOptions::new().max_connections(1);
+    connect_apart(pool, options)
+}
+
+/// The same with more than one connection, for work that is seldom: a connection that is idle for
+/// longer than `idle_for` is closed.
+pub fn occasional_pool(pool: &PgPool, connections: u32, idle_for: Duration) -> PgPool {
+    let options = PgPoolOptions::new()
+        .max_connections(connections)
+        .idle_timeout(idle_for);
+    connect_apart(pool, options)
+}
+
+fn connect_apart(pool: &PgPool, options: PgPoolOptions) -> PgPool {
     ServerLimits::FOR_A_LONG_WAIT
-        .apply_to(PgPoolOptions::new())
-        .max_connections(1)
+        .apply_to(options)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_lazy_with((*pool.connect_options()).clone())
 }

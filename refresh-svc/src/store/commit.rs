@@ -207,6 +207,7 @@ impl Store {
         if !held.finish(marked)? {
             return Ok(None);
         }
+        self.connections.outbox().wake();
         self.read(credential.account).await
     }
 }

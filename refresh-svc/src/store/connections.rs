@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use latchkey_messaging::outbox::OutboxWaker;
 use latchkey_service::database::{RECENTLY_TESTED, without_tests};
 use latchkey_service::health::Check;
 use sqlx::pool::PoolConnection;
@@ -59,6 +60,7 @@ pub(crate) struct Connections {
     /// means that the database does not answer.
     fair_permits: Arc<Semaphore>,
     observations: Arc<Mutex<Observations>>,
+    outbox: OutboxWaker,
     #[cfg(test)]
     faults: Arc<super::Faults>,
 }
@@ -83,6 +85,7 @@ impl Connections {
             pool,
             fair_permits: Arc::new(Semaphore::new(usize::try_from(fair_permits).unwrap_or(1))),
             observations: Arc::default(),
+            outbox: OutboxWaker::default(),
             #[cfg(test)]
             faults: Arc::default(),
         }
@@ -97,6 +100,11 @@ impl Connections {
     /// The pool, for code with its own statements.
     pub(crate) fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// Wakes the relay, after the commit of an event.
+    pub(crate) fn outbox(&self) -> &OutboxWaker {
+        &self.outbox
     }
 
     /// Options for a connection outside of the pool.

@@ -41,7 +41,9 @@ impl Store {
             Ok::<_, sqlx::Error>(erased)
         };
         let erased = within(STATEMENT, erasing).await;
-        held.finish(erased)
+        let erased = held.finish(erased)?;
+        self.connections.outbox().wake();
+        Ok(erased)
     }
 
     /// Erases the credentials that were read, unless they are the last living ones of
@@ -66,7 +68,9 @@ impl Store {
             Ok::<_, sqlx::Error>(Some(erased))
         };
         let erased = within(STATEMENT, erasing).await;
-        held.finish(erased)
+        let erased = held.finish(erased)?;
+        self.connections.outbox().wake();
+        Ok(erased)
     }
 
     /// Records that the person disconnects the account, even if it is erased already:

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use latchkey_domain::{AccountId, ChannelId, Clock, WorkspaceId};
+use latchkey_messaging::outbox::OutboxWaker;
 use latchkey_policy::Call;
 use latchkey_policy::audit::{Outcome, Record};
 use latchkey_proto::account::account_service_server::AccountService;
@@ -24,12 +25,17 @@ use crate::sync_reports::{self, SyncReportError};
 pub struct AccountServer {
     pool: PgPool,
     clock: Arc<dyn Clock>,
+    outbox: OutboxWaker,
 }
 
 impl AccountServer {
-    /// A service that uses this database.
-    pub fn new(pool: PgPool, clock: Arc<dyn Clock>) -> Self {
-        Self { pool, clock }
+    /// A service that uses this database, and wakes the relay after a change.
+    pub fn new(pool: PgPool, clock: Arc<dyn Clock>, outbox: OutboxWaker) -> Self {
+        Self {
+            pool,
+            clock,
+            outbox,
+        }
     }
 
     async fn account(
@@ -118,6 +124,7 @@ impl AccountServer {
         let (kind, location) = authorization::channel(call, &self.pool, id).await?;
         let input = convert::input(kind, report)?;
         let row = sync_reports::report(&self.pool, id, job, input, self.clock.now()).await?;
+        self.outbox.wake();
         authorization::record_answer(call, &location);
         tracing::info!(
             channel.id = %row.id, status = %row.state.status,
@@ -139,6 +146,7 @@ impl AccountServer {
             .map_err(RpcError::id("account_id"))?;
         authorization::account(call, &self.pool, id).await?;
         let (account, rows) = sync_reports::start(&self.pool, id, self.clock.now()).await?;
+        self.outbox.wake();
         authorization::record_answer(call, &account.location());
         Ok(StartChannelSyncResponse {
             channels: rows.iter().map(convert::channel).collect(),

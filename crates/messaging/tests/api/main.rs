@@ -6,6 +6,7 @@
     reason = "what fails in a helper fails its test"
 )]
 
+mod backlog;
 mod consumer;
 mod parked;
 mod proxy;
@@ -13,3 +14,4 @@ mod relay;
 mod restart;
 mod retired_queues;
 mod support;
+mod wake;

@@ -1,7 +1,5 @@
 use lapin::ExchangeKind;
-use lapin::options::{
-    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
-};
+use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use latchkey_domain::EventId;
 use latchkey_messaging::outbox::{Message, Relay, Schema, enqueue};
@@ -17,7 +15,7 @@ use crate::consumer::{Script, consumer};
 use crate::proxy::{LONGER_THAN_A_CONFIRM, Proxy, Way};
 use crate::support::{
     Collector, Running, body, commit_events, commit_status_changes, config, eventually,
-    outbox_rows, properties, publish, relay, relay_of, unbind,
+    outbox_rows, properties, publish, reject_all, relay, unbind,
 };
 
 const CONNECTED: &str = "account.connected.v1";
@@ -215,27 +213,7 @@ async fn messages_that_are_never_confirmed_do_not_slow_the_others() {
     let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);
     let connection = declare(&broker).await;
     let collector = Collector::bind(&broker, CONNECTED).await;
-    let channel = connection.create_channel().await.unwrap();
-    let mut full = FieldTable::default();
-    full.insert("x-max-length".into(), AMQPValue::LongLongInt(0));
-    full.insert(
-        "x-overflow".into(),
-        AMQPValue::LongString("reject-publish".into()),
-    );
-    channel
-        .queue_declare("full".into(), QueueDeclareOptions::durable(), full)
-        .await
-        .unwrap();
-    channel
-        .queue_bind(
-            "full".into(),
-            EVENTS_EXCHANGE.into(),
-            STATUS.into(),
-            QueueBindOptions::default(),
-            FieldTable::default(),
-        )
-        .await
-        .unwrap();
+    let channel = reject_all(&connection, "full", STATUS).await;
     // More of them than the relay publishes at once, and they are the oldest.
     commit_status_changes(&database, 300).await;
     let relay = relay(&database, broker.url());
@@ -408,9 +386,9 @@ async fn connections_cut_in_mid_flight_lose_nothing() {
     }
     eventually("all arrive", async || collector.has_all(&ids)).await;
     eventually("the rows go", async || outbox_rows(&database).await == 0).await;
-    // Unconfirmed messages are published again: at most one batch for each cut.
+    // Unconfirmed messages are published again: at most the batches in flight at each cut.
     let repeated: usize = collector.seen().values().map(|times| times - 1).sum();
-    assert!(repeated <= 6 * 128, "{repeated} repeated");
+    assert!(repeated <= 6 * 4 * 128, "{repeated} repeated");
     relay.stop().await;
 }
 
@@ -478,18 +456,5 @@ async fn the_relay_survives_a_restart_of_the_database() {
     .unwrap();
     ids.extend(commit_events(&database, 10).await);
     eventually("the others arrive", async || collector.has_all(&ids)).await;
-    relay.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_commit_notifies_the_relay_before_it_would_poll() {
-    let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);
-    let collector = Collector::bind(&broker, CONNECTED).await;
-    let relay = relay_of(&database, broker.url()).with_poll_interval(std::time::Duration::MAX);
-    let relay = Running::start(move |stop| relay.run(stop));
-    for _ in 0..6 {
-        let ids = commit_events(&database, 1).await;
-        eventually("it arrives", async || collector.has_all(&ids)).await;
-    }
     relay.stop().await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use lapin::options::QueueDeclareOptions;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, QueueBindOptions};
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection};
 use latchkey_domain::EventId;
 use latchkey_messaging::outbox::{Message, Relay, Schema, enqueue};
@@ -84,6 +84,32 @@ pub async fn unbind(connection: &Connection, queue: &str, key: &str) {
         .unwrap();
 }
 
+/// Declares a queue that rejects every event of this type. Returns the channel.
+pub async fn reject_all(connection: &Connection, queue: &str, key: &str) -> Channel {
+    let channel = connection.create_channel().await.unwrap();
+    let mut full = FieldTable::default();
+    full.insert("x-max-length".into(), AMQPValue::LongLongInt(0));
+    full.insert(
+        "x-overflow".into(),
+        AMQPValue::LongString("reject-publish".into()),
+    );
+    channel
+        .queue_declare(queue.into(), QueueDeclareOptions::durable(), full)
+        .await
+        .unwrap();
+    channel
+        .queue_bind(
+            queue.into(),
+            EVENTS_EXCHANGE.into(),
+            key.into(),
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        )
+        .await
+        .unwrap();
+    channel
+}
+
 /// Publishes an event to its exchange until the broker confirms.
 pub async fn publish_event(connection: &Connection, event_type: &str, id: EventId) {
     let channel = connection.create_channel().await.unwrap();
@@ -141,11 +167,20 @@ pub async fn outbox_rows(database: &TestDatabase) -> i64 {
 pub struct Collector {
     seen: Arc<Mutex<HashMap<String, usize>>>,
     last: Arc<Mutex<Option<BasicProperties>>>,
-    _connection: Connection,
+    connection: Connection,
 }
 
 impl Collector {
+    /// With all queues.
     pub async fn bind(broker: &TestBroker, routing_key: &str) -> Self {
+        let this = Self::bind_alone(broker, routing_key).await;
+        // Afterwards, so that meanwhile this queue is the only one.
+        topology::declare(&this.connection).await.unwrap();
+        this
+    }
+
+    /// With the exchanges, and without any other queue.
+    pub async fn bind_alone(broker: &TestBroker, routing_key: &str) -> Self {
         let connection = config(broker.url()).connect().await.unwrap();
         let channel = connection.create_channel().await.unwrap();
         topology::declare_exchanges(&connection).await.unwrap();
@@ -167,8 +202,6 @@ impl Collector {
             )
             .await
             .unwrap();
-        // Afterwards, so that meanwhile this queue is the only one.
-        topology::declare(&connection).await.unwrap();
         Self::consume(connection, channel).await
     }
 
@@ -209,7 +242,7 @@ impl Collector {
         Self {
             seen,
             last,
-            _connection: connection,
+            connection,
         }
     }
 
@@ -238,10 +271,7 @@ pub fn properties(id: EventId, event_type: &str) -> BasicProperties {
         ("cloudEvents:type", event_type.to_owned()),
         ("cloudEvents:specversion", "1.0".to_owned()),
     ] {
-        headers.insert(
-            name.into(),
-            lapin::types::AMQPValue::LongString(value.into()),
-        );
+        headers.insert(name.into(), AMQPValue::LongString(value.into()));
     }
     BasicProperties::default()
         .with_content_type("application/protobuf".into())

@@ -83,13 +83,6 @@ impl HeldBack {
         held.map(|(seq, _)| *seq).collect()
     }
 
-    /// Returns `true` if this row is held back now.
-    pub(super) fn holds_row(&self, seq: i64) -> bool {
-        let inner = self.lock();
-        let wait = inner.rows.get(&seq);
-        wait.is_some_and(|wait| wait.until > Instant::now())
-    }
-
     /// Forgets rows that were published.
     pub(super) fn forget_rows(&self, done: &[i64]) {
         self.lock().rows.retain(|seq, _| !done.contains(seq));

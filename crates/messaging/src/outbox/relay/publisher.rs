@@ -2,26 +2,26 @@
 
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
 use lapin::Channel;
 use latchkey_domain::EventId;
 use latchkey_service::{database, telemetry};
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow as _, PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
 use tokio::time::Instant;
-use tracing::{Instrument as _, Span};
+use tracing::Span;
 use uuid::Uuid;
 
 use super::held_back::{Destination, HeldBack};
+use super::in_flight::{self, Answer, Answers, Outgoing};
 use super::lag::published;
-use crate::broker::{BrokerError, confirmed, publish};
-use crate::envelope::Envelope;
+use crate::broker::BrokerError;
+use crate::envelope::Attributes;
 use crate::message_span::{Message, record_failure};
 use crate::outbox::schema::{Schema, per_schema};
 
-/// If no further message of a batch is confirmed for this long, the rest is held back.
-const CONFIRM_GAP: Duration = Duration::from_secs(5);
+/// A connection of the backlog that is not used for this long is closed.
+const BACKLOG_IDLE: Duration = Duration::from_secs(30);
 
 /// Why a session of the relay ended.
 #[derive(Debug, thiserror::Error)]
@@ -32,54 +32,71 @@ pub(super) enum RelayError {
     Database(#[from] sqlx::Error),
 }
 
-/// The claimed rows stay locked until the transaction ends.
-type Claim = Transaction<'static, Postgres>;
+/// Rows that stay locked until the transaction ends. If it is dropped, other relays can claim them.
+pub(super) struct Claim {
+    transaction: Transaction<'static, Postgres>,
+    rows: Vec<PgRow>,
+    at: Instant,
+}
+
+impl Claim {
+    /// Number of rows.
+    pub(super) fn rows(&self) -> usize {
+        self.rows.len()
+    }
+}
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct Row<'a> {
     seq: i64,
     event_id: Uuid,
-    exchange: String,
-    routing_key: String,
-    event_type: String,
-    subject: String,
-    payload: Vec<u8>,
-    traceparent: Option<String>,
+    exchange: &'a str,
+    routing_key: &'a str,
+    event_type: &'a str,
+    subject: &'a str,
+    payload: &'a [u8],
+    traceparent: Option<&'a str>,
     created_at: OffsetDateTime,
     /// Age in seconds when it was claimed, by the clock of the database.
     age: f64,
 }
 
-impl Row {
+impl<'a> Row<'a> {
     fn destination(&self) -> Destination {
         Destination {
-            exchange: self.exchange.clone(),
-            routing_key: self.routing_key.clone(),
+            exchange: self.exchange.to_owned(),
+            routing_key: self.routing_key.to_owned(),
         }
     }
 
     /// The span of the publication, in the trace of what wrote the row.
     fn span(&self) -> Span {
         let message = Message {
-            exchange: &self.exchange,
-            routing_key: &self.routing_key,
-            event: Some((EventId::from(self.event_id), &self.event_type)),
+            exchange: self.exchange,
+            routing_key: self.routing_key,
+            event: Some((EventId::from(self.event_id), self.event_type)),
             bytes: self.payload.len(),
-            traceparent: self.traceparent.as_deref(),
+            traceparent: self.traceparent,
         };
         message.publish_span()
     }
 
-    /// The headers; consumers continue the trace from `span`, the publication.
-    fn envelope(&self, source: &str, span: &Span) -> Envelope {
-        Envelope {
+    /// The message; consumers continue the trace from `span`, the publication.
+    fn message(&self, source: &str, span: &Span) -> Outgoing<'a> {
+        let publication = telemetry::traceparent_of(span);
+        let attributes = Attributes {
             id: EventId::from(self.event_id),
-            source: source.to_owned(),
-            event_type: self.event_type.clone(),
-            subject: self.subject.clone(),
+            source,
+            event_type: self.event_type,
+            subject: self.subject,
             time: Some(self.created_at),
-            traceparent: telemetry::traceparent_of(span).or_else(|| self.traceparent.clone()),
-            attempts: 0,
+            traceparent: publication.as_deref().or(self.traceparent),
+        };
+        Outgoing {
+            exchange: self.exchange,
+            routing_key: self.routing_key,
+            payload: self.payload,
+            properties: attributes.to_properties(),
         }
     }
 }
@@ -88,15 +105,21 @@ impl Row {
 pub(super) enum Scope<'a> {
     /// The rows that are not held back.
     NotHeldBack,
+    /// The same, while [`Scope::NotHeldBack`] has claimed others.
+    Backlog,
     /// The rows of a destination that is held back.
     Destination(&'a Destination),
 }
 
-/// How many rows of a batch were claimed and published.
+/// The outcome of a batch.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Batch {
+    /// Number of rows that were claimed.
     pub(super) claimed: usize,
+    /// Number of rows that were published.
     pub(super) published: usize,
+    /// The broker did not answer to every message: the channel must not be used again.
+    pub(super) spoils_channel: bool,
 }
 
 /// Publishes batches of the rows of one outbox.
@@ -105,6 +128,8 @@ pub(super) struct Publisher {
     /// For claims: rows stay locked while the broker is waited for, and requests must not
     /// wait for that connection.
     claims: PgPool,
+    /// The same for the loops that share a backlog. No connection is open while there is none.
+    backlog: PgPool,
     /// The same for rows that are held back. No connection is opened while there are none.
     retries: PgPool,
     schema: Schema,
@@ -113,9 +138,11 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub(super) fn new(pool: &PgPool, schema: Schema, source: String) -> Self {
+    /// `backlog_loops` is the number of batches with [`Scope::Backlog`] that are published at once.
+    pub(super) fn new(pool: &PgPool, schema: Schema, source: String, backlog_loops: u32) -> Self {
         Self {
             claims: database::separate_pool(pool),
+            backlog: database::occasional_pool(pool, backlog_loops, BACKLOG_IDLE),
             retries: database::separate_pool(pool),
             schema,
             source,
@@ -153,65 +180,71 @@ impl Publisher {
         database::within(database::ANSWER, found).await
     }
 
-    /// Claims a batch, publishes it, and deletes what the broker confirmed. The rows stay
+    /// Publishes the rows of a claim, and deletes what the broker confirmed. The rows stay
     /// locked meanwhile. If this process dies, the locks end with its connection and another
     /// relay publishes the rows, possibly for the second time. What is not confirmed is held
     /// back.
-    pub(super) async fn publish_batch(
+    pub(super) async fn publish(
         &self,
         channel: &Channel,
-        scope: &Scope<'_>,
-        limit: i64,
+        claim: Claim,
     ) -> Result<Batch, RelayError> {
-        let claimed = database::within(database::ANSWER, self.claim(scope, limit));
-        let Some((transaction, rows)) = claimed.await? else {
-            return Ok(Batch::default());
-        };
-        let claimed_at = Instant::now();
+        let rows: Vec<Row<'_>> = claim
+            .rows
+            .iter()
+            .map(Row::from_row)
+            .collect::<Result<_, _>>()?;
+        let spans: Vec<Span> = rows.iter().map(Row::span).collect();
+        let messages = rows
+            .iter()
+            .zip(&spans)
+            .map(|(row, span)| row.message(&self.source, span))
+            .collect();
+        let Answers {
+            each,
+            ended,
+            complete,
+        } = in_flight::publish(channel, messages).await;
 
-        let in_flight = FuturesUnordered::new();
-        let mut failure = None;
-        for (index, row) in rows.iter().enumerate() {
-            let span = row.span();
-            let sent = publish(
-                channel,
-                &row.exchange,
-                &row.routing_key,
-                &row.payload,
-                row.envelope(&self.source, &span).to_properties(),
-            );
-            let error = match sent.instrument(span.clone()).await {
-                Ok(confirm) => {
-                    in_flight.push(async move {
-                        let outcome = confirmed(confirm).instrument(span.clone()).await;
-                        if let Err(error) = &outcome {
-                            record_failure(&span, error.kind());
-                        }
-                        (index, outcome)
-                    });
-                    continue;
+        let published = published(self.schema);
+        let mut done = Vec::with_capacity(rows.len());
+        for ((row, span), answer) in rows.iter().zip(&spans).zip(each) {
+            match answer {
+                Answer::Confirmed(at) => {
+                    let since_claim = at.duration_since(claim.at).as_secs_f64();
+                    published.record(row.age + since_claim);
+                    done.push(row.seq);
                 }
-                Err(error) => error,
-            };
-            record_failure(&span, error.kind());
-            // The names of the row are too long for the protocol.
-            if matches!(error, BrokerError::Refused(_)) {
-                self.hold_row(row, &error);
-            } else {
-                failure = Some(error);
-                break;
+                Answer::Refused(error) => {
+                    record_failure(span, error.kind());
+                    self.hold(row, &error);
+                }
+                // The names of the row are too long for the protocol.
+                Answer::Unwritable(error) => {
+                    record_failure(span, error.kind());
+                    self.hold_row(row, &error);
+                }
+                // The connection is the cause, which the other rows lost too.
+                Answer::Open if ended.is_some() => {
+                    record_failure(span, ended.as_ref().map_or("amqp", BrokerError::kind));
+                }
+                Answer::Open => {
+                    let error = BrokerError::Timeout("publisher confirm");
+                    record_failure(span, error.kind());
+                    self.hold(row, &error);
+                }
             }
         }
-        let (done, ended) = self.settle(&rows, claimed_at, in_flight).await;
-        let failure = failure.or(ended);
+        drop(spans);
 
-        database::within(database::ANSWER, self.delete(transaction, &done)).await?;
+        database::within(database::ANSWER, self.delete(claim.transaction, &done)).await?;
         self.held_back.forget_rows(&done);
         tracing::debug!(schema = ?self.schema, published = done.len(), "outbox published");
-        match (failure, rows.as_slice()) {
+        match (ended, rows.as_slice()) {
             (None, _) => Ok(Batch {
                 claimed: rows.len(),
                 published: done.len(),
+                spoils_channel: !complete,
             }),
             (Some(error), [alone]) => {
                 self.hold_row(alone, &error);
@@ -221,54 +254,7 @@ impl Publisher {
         }
     }
 
-    /// Waits for the confirms. Returns the rows that were confirmed, and the error that ended
-    /// the connection, if any. Destinations whose messages were returned, refused or not
-    /// confirmed are held back.
-    async fn settle(
-        &self,
-        rows: &[Row],
-        claimed_at: Instant,
-        mut in_flight: FuturesUnordered<impl Future<Output = (usize, Result<(), BrokerError>)>>,
-    ) -> (Vec<i64>, Option<BrokerError>) {
-        let mut open: Vec<bool> = vec![false; rows.len()];
-        for (index, row) in rows.iter().enumerate() {
-            open[index] = !self.held_back.holds_row(row.seq);
-        }
-        let mut done = Vec::with_capacity(rows.len());
-        let mut ended = None;
-        let published = published(self.schema);
-        while let Ok(Some((index, outcome))) =
-            tokio::time::timeout(CONFIRM_GAP, in_flight.next()).await
-        {
-            let Some(row) = rows.get(index) else {
-                continue;
-            };
-            match outcome {
-                Ok(()) => {
-                    open[index] = false;
-                    published.record(row.age + claimed_at.elapsed().as_secs_f64());
-                    done.push(row.seq);
-                }
-                Err(error @ BrokerError::Amqp(_)) => {
-                    open[index] = false;
-                    ended = Some(error);
-                }
-                Err(error) => {
-                    open[index] = false;
-                    self.hold(row, &error);
-                }
-            }
-        }
-        if ended.is_none() {
-            let unconfirmed = rows.iter().zip(&open).filter(|(_, open)| **open);
-            for (row, _) in unconfirmed {
-                self.hold(row, &BrokerError::Timeout("publisher confirm"));
-            }
-        }
-        (done, ended)
-    }
-
-    fn hold(&self, row: &Row, error: &BrokerError) {
+    fn hold(&self, row: &Row<'_>, error: &BrokerError) {
         if let Some(wait) = self.held_back.hold(row.destination()) {
             tracing::error!(
                 event.id = %row.event_id, exchange = row.exchange,
@@ -278,7 +264,7 @@ impl Publisher {
         }
     }
 
-    fn hold_row(&self, row: &Row, error: &BrokerError) {
+    fn hold_row(&self, row: &Row<'_>, error: &BrokerError) {
         let wait = self.held_back.hold_row(row.seq);
         tracing::error!(
             event.id = %row.event_id, event.r#type = row.event_type, ?wait, %error,
@@ -286,14 +272,20 @@ impl Publisher {
         );
     }
 
-    /// Locks the oldest rows that no other relay has claimed.
-    async fn claim(
+    /// Locks the oldest rows that nobody else has claimed, at most `limit`. Returns `None` if there
+    /// are none.
+    pub(super) async fn claim(
         &self,
         scope: &Scope<'_>,
         limit: i64,
-    ) -> Result<Option<(Claim, Vec<Row>)>, sqlx::Error> {
+    ) -> Result<Option<Claim>, sqlx::Error> {
+        database::within(database::ANSWER, self.lock_rows(scope, limit)).await
+    }
+
+    async fn lock_rows(&self, scope: &Scope<'_>, limit: i64) -> Result<Option<Claim>, sqlx::Error> {
         let (only, pool, destinations) = match scope {
             Scope::NotHeldBack => (false, &self.claims, self.held_back.destinations()),
+            Scope::Backlog => (false, &self.backlog, self.held_back.destinations()),
             Scope::Destination(destination) => (true, &self.retries, vec![(*destination).clone()]),
         };
         let (exchanges, keys): (Vec<String>, Vec<String>) = destinations
@@ -301,7 +293,7 @@ impl Publisher {
             .map(|destination| (destination.exchange, destination.routing_key))
             .unzip();
         let mut transaction = pool.begin().await?;
-        let rows: Vec<Row> = sqlx::query_as(per_schema!(
+        let rows = sqlx::query(per_schema!(
             self.schema,
             "SELECT seq, event_id, exchange, routing_key, event_type, subject, payload,
                     traceparent, created_at,
@@ -325,10 +317,18 @@ impl Publisher {
             transaction.rollback().await?;
             return Ok(None);
         }
-        Ok(Some((transaction, rows)))
+        Ok(Some(Claim {
+            transaction,
+            rows,
+            at: Instant::now(),
+        }))
     }
 
-    async fn delete(&self, mut transaction: Claim, done: &[i64]) -> Result<(), sqlx::Error> {
+    async fn delete(
+        &self,
+        mut transaction: Transaction<'static, Postgres>,
+        done: &[i64],
+    ) -> Result<(), sqlx::Error> {
         sqlx::query(per_schema!(
             self.schema,
             "DELETE FROM ",

@@ -13,7 +13,7 @@ use super::roll_out::most_pods;
 
 /// Connections of a pod to PostgreSQL: `DATABASE_MAX_CONNECTIONS` and those for notifications and
 /// the outbox.
-const CONNECTIONS: u64 = 16 + 3;
+const CONNECTIONS: u64 = 16 + 6;
 
 rules! {
     external_secrets_are_those_without_certificates:
