@@ -1,10 +1,13 @@
-//! `cargo dev bench`: measures how fast refresh-svc returns tokens. The launcher builds this
-//! program and refresh-svc with `--release`.
+//! `cargo dev bench`: measures how fast refresh-svc returns tokens, and the path of events. The
+//! launcher builds this program and refresh-svc with `--release`.
 
 mod comparison;
+mod durable_database;
+mod events;
 mod faults;
 mod load;
 mod machine;
+mod notify;
 mod null_service;
 mod options;
 mod plot;
@@ -35,6 +38,11 @@ enum Command {
     Refusals(options::ReportOptions),
     /// Inject faults into a provider: measure what its callers get and how long others wait.
     Faults(options::ReportOptions),
+    /// Measure how fast a relay publishes an outbox, and the time from a commit to a consumer.
+    Events(options::EventOptions),
+    /// Compare commits into an outbox with commits into tables with and without a trigger that
+    /// notifies.
+    Notify(options::EventOptions),
     /// Run the service that does nothing.
     #[command(hide = true)]
     NullService(null_service::Settings),
@@ -46,6 +54,8 @@ async fn main() -> ExitCode {
         Command::Tokens(options) => tokens::run(&options).await,
         Command::Refusals(options) => refusals::run(options).await,
         Command::Faults(options) => faults::run(options).await,
+        Command::Events(options) => events::run(options).await,
+        Command::Notify(options) => notify::run(options).await,
         Command::NullService(settings) => null_service::serve(settings).await,
     };
     match outcome {

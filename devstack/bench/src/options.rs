@@ -68,3 +68,36 @@ impl Options {
         if self.quick { 100 } else { 1_000 }
     }
 }
+
+/// Command-line options of `cargo dev bench events` and `notify`.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct EventOptions {
+    /// Measure for half a minute, for a first impression.
+    #[arg(long)]
+    quick: bool,
+    /// Whether the result is written into the documentation.
+    #[command(flatten)]
+    pub report: ReportOptions,
+}
+
+impl EventOptions {
+    /// Returns the number of rounds. Each measures everything that is compared.
+    pub fn rounds(self) -> usize {
+        if self.quick { 2 } else { 6 }
+    }
+
+    /// Returns the duration of one measurement of commits.
+    pub fn round(self) -> Duration {
+        Duration::from_millis(if self.quick { 1_000 } else { 3_000 })
+    }
+
+    /// Returns the number of events of one measurement of a publisher.
+    pub fn events(self) -> usize {
+        if self.quick { 10_000 } else { 50_000 }
+    }
+
+    /// Returns the number of commits whose time to a consumer is measured.
+    pub fn commits(self) -> usize {
+        if self.quick { 200 } else { 2_000 }
+    }
+}

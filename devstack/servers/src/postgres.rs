@@ -19,6 +19,23 @@ use crate::packages::{Package, postgres_programs};
 use crate::port::with_free_ports;
 use crate::run_directory::EXTERNAL_DIRECTORY;
 
+/// Settings of a server whose data is deleted after the run.
+const FAST: [&str; 5] = [
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "shared_buffers=64MB",
+    // These servers do not run long enough to need it.
+    "autovacuum=off",
+];
+/// Settings of a server that is measured.
+const DURABLE: [&str; 4] = [
+    "fsync=on",
+    "synchronous_commit=on",
+    "full_page_writes=on",
+    "shared_buffers=256MB",
+];
+
 /// A running PostgreSQL on its own port. It is stopped when this value is dropped.
 #[derive(Debug)]
 pub struct Postgres {
@@ -39,7 +56,7 @@ impl Postgres {
     /// # Errors
     /// PostgreSQL is missing, or does not start.
     pub async fn start(directory: &Path) -> Result<Self, ServerError> {
-        Self::create(directory, None, &[]).await
+        Self::create(directory, None, &[&FAST]).await
     }
 
     /// Does the same for tests, which create hundreds of databases with a few rows each. Autovacuum
@@ -48,7 +65,16 @@ impl Postgres {
     /// # Errors
     /// PostgreSQL is missing, or does not start.
     pub async fn start_for_tests(directory: &Path) -> Result<Self, ServerError> {
-        Self::create(directory, None, &["autovacuum=off"]).await
+        Self::create(directory, None, &[&FAST, &["autovacuum=off"]]).await
+    }
+
+    /// Creates a cluster in `directory` and starts it with the durability of production, for
+    /// measurements: each commit waits until it is flushed to disk.
+    ///
+    /// # Errors
+    /// PostgreSQL is missing, or does not start.
+    pub async fn start_durable(directory: &Path) -> Result<Self, ServerError> {
+        Self::create(directory, None, &[&DURABLE]).await
     }
 
     /// Creates a cluster in `directory` and starts it for other hosts: it listens on `address`
@@ -58,14 +84,14 @@ impl Postgres {
     /// # Errors
     /// PostgreSQL is missing, or does not start.
     pub async fn start_at(directory: &Path, address: SocketAddrV4) -> Result<Self, ServerError> {
-        let settings = ["log_min_duration_statement=1s", "log_lock_waits=on"];
-        Self::create(directory, Some(address), &settings).await
+        let verbose = ["log_min_duration_statement=1s", "log_lock_waits=on"];
+        Self::create(directory, Some(address), &[&FAST, &verbose]).await
     }
 
     async fn create(
         directory: &Path,
         address: Option<SocketAddrV4>,
-        settings: &[&str],
+        settings: &[&[&str]],
     ) -> Result<Self, ServerError> {
         let programs = postgres_programs().ok_or_else(|| Package::Postgres.missing())?;
         let user = unprivileged_user()?;
@@ -101,7 +127,7 @@ impl Postgres {
         run_to_end("pg_basebackup", &mut copy)?;
         let (programs, password) = (self.programs.clone(), self.password.clone());
         let home = (home, external);
-        Self::start_in(directory, programs, home, user, password, None, &[]).await
+        Self::start_in(directory, programs, home, user, password, None, &[&FAST]).await
     }
 
     /// Promotes a standby to primary.
@@ -129,7 +155,7 @@ impl Postgres {
         user: Option<(u32, u32)>,
         password: String,
         address: Option<SocketAddrV4>,
-        settings: &[&str],
+        settings: &[&[&str]],
     ) -> Result<Self, ServerError> {
         let data = home.join("data");
         let log = directory.join("postgres.log");
@@ -141,19 +167,13 @@ impl Postgres {
         spec = spec
             .arg("-c")
             .arg(format!("listen_addresses=127.0.0.1{addresses}"));
-        for setting in [
+        let common = [
             "unix_socket_directories=",
             "max_connections=400",
-            "fsync=off",
-            "synchronous_commit=off",
-            "full_page_writes=off",
-            "shared_buffers=64MB",
             "log_min_messages=warning",
-        ]
-        .iter()
-        .chain(settings)
-        {
-            spec = spec.arg("-c").arg(setting);
+        ];
+        for setting in common.iter().chain(settings.iter().copied().flatten()) {
+            spec = spec.arg("-c").arg(*setting);
         }
         let (port, spec, child) = with_free_ports(|[port]: [u16; 1]| {
             let port = address.map_or(port, |address| address.port());
