@@ -8,8 +8,8 @@ use latchkey_sealing::SealingKey;
 use latchkey_service::shutdown;
 use url::Url;
 
+use crate::flow_keys::FlowKeys;
 use crate::login::domain_list::DomainList;
-use crate::login::flow_cookie::FlowKeys;
 use crate::login::redirect::ReturnPolicy;
 use crate::session::config::SessionConfig;
 

@@ -9,6 +9,7 @@
 pub mod account;
 pub mod app;
 pub mod config;
+pub mod flow_keys;
 pub mod http;
 pub mod login;
 mod routes;

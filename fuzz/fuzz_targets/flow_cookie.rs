@@ -3,9 +3,9 @@
 
 use std::sync::LazyLock;
 
+use auth_svc::flow_keys::FlowKeys;
 use auth_svc::login::context::Context;
 use auth_svc::login::flow::Flow;
-use auth_svc::login::flow_cookie::FlowKeys;
 use auth_svc::random::Randomness;
 use libfuzzer_sys::fuzz_target;
 use time::OffsetDateTime;

@@ -1,20 +1,15 @@
 //! The flow in a sealed cookie. It is bound to the browser that started the flow, and a
 //! public endpoint writes nothing to the database.
 //!
-//! The value is `v1.<key id>.<base64url(nonce ‖ AES-256-GCM ciphertext)>`. The cookie's
-//! name is the associated data, so that a value does not open in the cookie of another
-//! flow.
-
-use std::fmt;
-use std::str::FromStr;
-use std::sync::Arc;
+//! The cookie's name is the purpose for which the value is sealed, so that a value does not open in
+//! the cookie of another flow.
 
 use actix_web::cookie::Cookie;
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::OffsetDateTime;
 
+use crate::flow_keys::FlowKeys;
 use crate::http::cookies::{host_cookie, removal};
 use crate::login::flow::{FLOW_LIFETIME, Flow};
 use crate::random::{Randomness, sha256};
@@ -32,11 +27,6 @@ pub const MAX_FLOWS: usize = 4;
 /// accept 8 kB of cookies together.
 const MAX_VALUE: usize = 2_800;
 
-/// The text is not a list of keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be a comma-separated list of <key id>:<32 bytes in base64url>, key ids unique")]
-pub struct InvalidFlowKeys;
-
 /// Why a flow cannot be sealed into a cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SealFlowError {
@@ -46,64 +36,6 @@ pub enum SealFlowError {
     /// The encryption failed.
     #[error("the flow cannot be sealed")]
     Crypto,
-}
-
-#[derive(Clone)]
-struct FlowKey {
-    id: String,
-    key: Arc<LessSafeKey>,
-}
-
-/// Keys of the flow cookies. The first key seals; every key opens.
-#[derive(Clone)]
-pub struct FlowKeys(Vec<FlowKey>);
-
-impl fmt::Debug for FlowKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(self.0.iter().map(|key| &key.id))
-            .finish()
-    }
-}
-
-impl FromStr for FlowKeys {
-    type Err = InvalidFlowKeys;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut keys: Vec<FlowKey> = Vec::new();
-        for part in text.split([',', ' ', '\n']).filter(|part| !part.is_empty()) {
-            let key = FlowKey::parse(part)?;
-            if keys.iter().any(|other| other.id == key.id) {
-                return Err(InvalidFlowKeys);
-            }
-            keys.push(key);
-        }
-        if keys.is_empty() {
-            return Err(InvalidFlowKeys);
-        }
-        Ok(Self(keys))
-    }
-}
-
-impl FlowKey {
-    fn parse(text: &str) -> Result<Self, InvalidFlowKeys> {
-        let (id, key) = text.split_once(':').ok_or(InvalidFlowKeys)?;
-        let valid_id = (1..=32).contains(&id.len())
-            && id
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        let bytes = URL_SAFE_NO_PAD
-            .decode(key.trim_end_matches('='))
-            .map_err(|_| InvalidFlowKeys)?;
-        if !valid_id || bytes.len() != 32 {
-            return Err(InvalidFlowKeys);
-        }
-        let key = UnboundKey::new(&AES_256_GCM, &bytes).map_err(|_| InvalidFlowKeys)?;
-        Ok(Self {
-            id: id.to_owned(),
-            key: Arc::new(LessSafeKey::new(key)),
-        })
-    }
 }
 
 /// Returns the name of the cookie of the flow with this `state`.
@@ -122,19 +54,11 @@ impl FlowKeys {
         flow: &Flow,
         randomness: &Randomness,
     ) -> Result<Cookie<'static>, SealFlowError> {
-        let FlowKey { id, key } = self.0.first().ok_or(SealFlowError::Crypto)?;
         let name = name_of(&flow.state);
-        let nonce: [u8; NONCE_LEN] = randomness.bytes().map_err(|_| SealFlowError::Crypto)?;
-        let mut sealed = serde_json::to_vec(flow).map_err(|_| SealFlowError::Crypto)?;
-        key.seal_in_place_append_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(name.as_bytes()),
-            &mut sealed,
-        )
-        .map_err(|_| SealFlowError::Crypto)?;
-        let mut body = nonce.to_vec();
-        body.append(&mut sealed);
-        let value = format!("v1.{id}.{}", URL_SAFE_NO_PAD.encode(body));
+        let plain = serde_json::to_vec(flow).map_err(|_| SealFlowError::Crypto)?;
+        let value = self
+            .seal_for(&name, plain, randomness)
+            .map_err(|_| SealFlowError::Crypto)?;
         if value.len() > MAX_VALUE {
             return Err(SealFlowError::TooLong);
         }
@@ -145,22 +69,11 @@ impl FlowKeys {
     /// Opens the flow of a cookie. Returns `None` if the value is forged, altered or
     /// expired.
     pub fn open(&self, name: &str, value: &str, now: OffsetDateTime) -> Option<Flow> {
-        let (id, body) = value.strip_prefix("v1.")?.split_once('.')?;
         if value.len() > MAX_VALUE {
             return None;
         }
-        let FlowKey { key, .. } = self.0.iter().find(|key| key.id == id)?;
-        let body = URL_SAFE_NO_PAD.decode(body).ok()?;
-        let (nonce, sealed) = body.split_at_checked(NONCE_LEN)?;
-        let mut sealed = sealed.to_vec();
-        let plain = key
-            .open_in_place(
-                Nonce::try_assume_unique_for_key(nonce).ok()?,
-                Aad::from(name.as_bytes()),
-                &mut sealed,
-            )
-            .ok()?;
-        let flow = serde_json::from_slice::<Flow>(plain)
+        let plain = self.open_for(name, value)?;
+        let flow = serde_json::from_slice::<Flow>(&plain)
             .ok()?
             .without_unagreed_choices();
         (name_of(&flow.state) == name && !flow.is_expired(now)).then_some(flow)
