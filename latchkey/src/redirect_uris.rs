@@ -53,6 +53,10 @@ fn entry(provider: &Provider, public: Option<&WebOrigin>) -> (String, Value) {
     if let Some(logout) = &logout {
         section("Back-channel logout URL", std::slice::from_ref(logout));
     }
+    let signed_out = provider.post_logout_redirect_uri().map(String::from);
+    if let Some(signed_out) = &signed_out {
+        section("Post-logout redirect URI", std::slice::from_ref(signed_out));
+    }
     section(registration.origins, &origins);
     if !registration.note.is_empty() {
         let _ = writeln!(text, "{}", registration.note);
@@ -62,6 +66,7 @@ fn entry(provider: &Provider, public: Option<&WebOrigin>) -> (String, Value) {
         "label": provider.label(),
         "redirectUris": uris,
         "backchannelLogoutUri": logout,
+        "postLogoutRedirectUri": signed_out,
         "origins": origins,
     });
     (text, json)

@@ -12,6 +12,7 @@ use crate::email::{self, EmailRule};
 use crate::issuer::IssuerRule;
 use crate::quirks::{ErrorRow, Quirks};
 use crate::reader::Reader;
+use crate::sign_out::SignOut;
 use crate::{AuthorizationError, RevocationReach, Rotation, ScopeRules};
 
 /// The facts of one provider.
@@ -91,6 +92,7 @@ impl BuiltIn {
             let messages = self.messages.read(reader, "MESSAGING_SCOPES", rules);
             let calendar = self.calendar.read(reader, "CALENDAR_SCOPES", rules);
             let auto_connect = AutoConnect::read(reader);
+            let sign_out = SignOut::read(reader);
         }
         let definition = Definition {
             name: provider,
@@ -120,6 +122,7 @@ impl BuiltIn {
             rotation: self.rotation,
             form_post: false,
             revocation: self.revocation,
+            sign_out,
         };
         (self.check)(&definition)?;
         Ok(definition)

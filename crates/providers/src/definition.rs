@@ -12,6 +12,7 @@ use crate::email::EmailRule;
 use crate::issuer::IssuerRule;
 use crate::quirks::Quirks;
 use crate::reader::Reader;
+use crate::sign_out::SignOut;
 use crate::{RevocationReach, Rotation, ScopeRules};
 
 /// Whose sign-in connects the account without a further step (R13).
@@ -133,6 +134,8 @@ pub(crate) struct Definition {
     /// Request `response_mode=form_post`.
     pub form_post: bool,
     pub revocation: RevocationReach,
+    /// What a sign-out here does at the provider.
+    pub sign_out: SignOut,
 }
 
 impl std::fmt::Debug for Definition {

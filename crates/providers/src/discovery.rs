@@ -18,6 +18,8 @@ pub(crate) struct Metadata {
     pub jwks: Url,
     pub revocation: Option<Url>,
     pub userinfo: Option<Url>,
+    /// `end_session_endpoint` (RP-Initiated Logout 1.0 section 2.1).
+    pub end_session: Option<Url>,
     pub algorithms: Vec<String>,
     /// Empty if none is announced.
     pub userinfo_algorithms: Vec<String>,
@@ -169,6 +171,7 @@ impl Metadata {
             jwks: document.endpoint("jwks_uri")?,
             revocation: document.optional_endpoint("revocation_endpoint"),
             userinfo: document.optional_endpoint("userinfo_endpoint"),
+            end_session: document.optional_endpoint("end_session_endpoint"),
             client_authentication: client_authentication(&document, definition)?,
             userinfo_algorithms: document
                 .list("userinfo_signing_alg_values_supported")

@@ -73,6 +73,11 @@ impl<T> CachedDocument<T> {
         read(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Returns the last document that was fetched, however old it is. Does not wait.
+    pub(crate) fn last(&self) -> Option<Arc<T>> {
+        self.with(|state| Some(Arc::clone(&state.value.as_ref()?.0)))
+    }
+
     /// Returns the document, and fetches it first if it is not fresh.
     pub(crate) async fn get<F>(
         &self,

@@ -35,6 +35,7 @@ mod reader;
 mod registry;
 mod request_span;
 mod retry_after;
+mod sign_out;
 mod token_response;
 mod transport;
 
@@ -55,7 +56,9 @@ pub use model::{
 };
 /// What [`Provider::exchange_code`] sends; neither prints its content.
 pub use oauth2::{AuthorizationCode, PkceCodeVerifier};
-pub use provider::{BACKCHANNEL_LOGOUT, Provider};
+pub use provider::{
+    BACKCHANNEL_LOGOUT, EndSessionRequest, MAX_ID_TOKEN_HINT, Provider, SIGNED_OUT,
+};
 pub use quirks::Registration;
 pub use registry::Registry;
 pub use transport::REQUEST_DEADLINE;

@@ -6,7 +6,7 @@
 //! `_AUTHORIZE_PARAMETERS`, `_SELECT_ACCOUNT`, `_AUDIENCES`, `_CALLBACK_URL`,
 //! `_APIS_CALLBACK_URL`, `_AUTO_CONNECT`, `_AUTO_CONNECT_DOMAINS`, `_EMAIL_CLAIM`,
 //! `_EMAIL_DOMAINS`, `_TRUST_EMAIL`, `_SUBJECT_CLAIM`, `_ROTATION`,
-//! `_RESPONSE_MODE`, `_ENABLED`.
+//! `_RESPONSE_MODE`, `_SIGN_OUT`, `_ENABLED`.
 
 use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
 use latchkey_domain::{ProviderName, ScopeSet};
@@ -19,6 +19,7 @@ use crate::email::{self, EmailRule};
 use crate::issuer::IssuerRule;
 use crate::quirks::Plain;
 use crate::reader::Reader;
+use crate::sign_out::SignOut;
 use crate::{RevocationReach, Rotation, ScopeRules};
 
 const PREFIX: &str = "AUTH_OIDC_";
@@ -89,6 +90,7 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
         let auto_connect = AutoConnect::read(reader);
         let rotation = rotation(reader);
         let form_post = form_post(reader);
+        let sign_out = SignOut::read(reader);
     }
     Ok(Definition {
         quirks: &Plain,
@@ -123,6 +125,7 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
         rotation,
         form_post,
         revocation: RevocationReach::Authorization,
+        sign_out,
         name,
     })
 }

@@ -1,10 +1,12 @@
 //! One provider: requests to it, and what is known of it.
 
 mod authorize;
+mod end_session;
 mod identity;
 mod logout;
 mod token;
 
+pub use end_session::{EndSessionRequest, MAX_ID_TOKEN_HINT, SIGNED_OUT};
 pub use logout::BACKCHANNEL_LOGOUT;
 
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::catalogue::BUILT_IN;
 use crate::definition::Definition;
+use crate::sign_out::SignOut;
 use crate::transport::Http;
 use crate::{Provider, ProviderError, Purpose, oidc};
 
@@ -167,6 +168,20 @@ impl Registry {
             }
         }
         Ok(())
+    }
+
+    /// Logs each provider that is to end sessions (`AUTH_<P>_SIGN_OUT=provider`) and announces no
+    /// endpoint for that. A provider whose discovery document is not known is left out.
+    pub fn warn_without_end_session(&self) {
+        for provider in self.iter().filter(|one| one.lacks_end_session_endpoint()) {
+            let variable = variable(provider.definition(), SignOut::VARIABLE);
+            tracing::warn!(
+                provider = %provider.name(),
+                "{variable} is provider, but {} announces no end_session_endpoint: a sign-out here \
+                 leaves the session there as it is. Set {variable}=local",
+                provider.definition().issuer.shown()
+            );
+        }
     }
 
     /// The provider with this name, if it is switched on.

@@ -94,6 +94,47 @@ fn all_faults_of_all_providers_are_reported_at_once() {
     assert_eq!(names, expected.collect::<BTreeSet<_>>());
 }
 
+// R50
+#[test]
+fn a_sign_out_is_local_unless_it_is_configured() {
+    let public = [("PUBLIC_URL", "https://auth.example")];
+    let local = [("AUTH_OIDC_ACME_SIGN_OUT", "local")];
+    for more in [&[][..], &local] {
+        let acme = provider("acme", &[&public, &ACME, more]);
+        assert!(!acme.signs_out_at_provider());
+        assert_eq!(acme.post_logout_redirect_uri(), None);
+    }
+    let at_provider = [
+        ("AUTH_OIDC_ACME_SIGN_OUT", "provider"),
+        ("AUTH_MICROSOFT_SIGN_OUT", "provider"),
+        (
+            "AUTH_MICROSOFT_CALLBACK_URL",
+            "https://proxy.example/prefix/auth/microsoft/redirect",
+        ),
+        (
+            "AUTH_OIDC_ACME_CALLBACK_URL",
+            "https://proxy.example/acme/done",
+        ),
+    ];
+    let sets = [&public[..], &ACME, &MICROSOFT, &at_provider];
+    for (name, uri) in [
+        (
+            "microsoft",
+            "https://proxy.example/prefix/auth/microsoft/signed-out",
+        ),
+        ("acme", "https://proxy.example/auth/oidc/acme/signed-out"),
+    ] {
+        let provider = provider(name, &sets);
+        assert!(provider.signs_out_at_provider());
+        let registered = provider.post_logout_redirect_uri().unwrap();
+        assert_eq!(registered.as_str(), uri);
+        // No discovery document is known, and none is fetched.
+        assert!(!provider.uses_id_token_hint());
+    }
+    let wrong = [("AUTH_GOOGLE_SIGN_OUT", "front-channel")];
+    assert_eq!(culprit(&[&GOOGLE, &wrong]), "AUTH_GOOGLE_SIGN_OUT");
+}
+
 // R40
 #[test]
 fn an_enabled_provider_without_its_client_stops_the_start() {
