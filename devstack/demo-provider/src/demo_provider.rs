@@ -14,7 +14,8 @@ use crate::id_token;
 use crate::keys::KeyError;
 use crate::state::State;
 use crate::{
-    Config, Endpoint, Fault, Flavour, Issued, Misbehaviour, SampleResponse, Settings, TlsFiles,
+    Config, EndedSession, Endpoint, Fault, Flavour, Issued, Misbehaviour, SampleResponse, Settings,
+    TlsFiles,
 };
 
 /// Errors of a demo provider.
@@ -299,6 +300,11 @@ impl DemoProvider {
     /// Returns every code and token that was issued.
     pub fn issued(&self) -> Vec<Issued> {
         self.app.state().issued.clone()
+    }
+
+    /// Returns the sessions that a client ended, the oldest first.
+    pub fn ended_sessions(&self) -> Vec<EndedSession> {
+        self.app.state().ended_sessions.clone()
     }
 
     /// Returns `true` if a refresh token is still valid.

@@ -70,6 +70,16 @@ fn document(app: &App, realm: &Realm) -> Value {
     if revocation {
         document["revocation_endpoint"] = json!(format!("{base}/{}/revoke", flavour.name()));
     }
+    match flavour {
+        Flavour::Google => {}
+        Flavour::Microsoft => {
+            document["end_session_endpoint"] =
+                json!(format!("{base}/microsoft/{tenant}/oauth2/v2.0/logout"));
+        }
+        Flavour::Oidc => {
+            document["end_session_endpoint"] = json!(format!("{base}/oidc/end-session"));
+        }
+    }
     if state.settings.response_iss && flavour != Flavour::Microsoft {
         document["authorization_response_iss_parameter_supported"] = json!(true);
     }

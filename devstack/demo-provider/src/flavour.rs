@@ -53,6 +53,8 @@ pub enum Endpoint {
     Revocation,
     /// The userinfo endpoint.
     Userinfo,
+    /// The end session endpoint (RP-Initiated Logout 1.0).
+    EndSession,
     /// A client that authenticated at the token endpoint. It is only counted.
     Client,
 }
@@ -67,6 +69,7 @@ impl Endpoint {
             Self::Token => "token",
             Self::Revocation => "revocation",
             Self::Userinfo => "userinfo",
+            Self::EndSession => "end_session",
             Self::Client => "client",
         }
     }

@@ -10,12 +10,12 @@ use std::time::Duration;
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::{Extensions, ServerHandle};
 use actix_web::rt::net::TcpStream;
-use actix_web::web::{Data, FormConfig, PayloadConfig, get, post};
+use actix_web::web::{Data, FormConfig, PayloadConfig, get, post, resource};
 use actix_web::{App as ActixApp, HttpServer};
 use rustls::ServerConfig;
 
 use crate::app::{App, Socket};
-use crate::{authorize, control, discovery, token};
+use crate::{authorize, control, discovery, end_session, token};
 
 /// How long a client may take for a TLS handshake and for the head of a request. A busy machine
 /// delays both, and the usual 3 s and 5 s would end the connection.
@@ -137,7 +137,12 @@ fn routes(config: &mut actix_web::web::ServiceConfig) {
             &format!("{microsoft}/oauth2/v2.0/token"),
             post().to(token::token),
         )
-        .route("/graph/{tenant}/userinfo", get().to(token::userinfo));
+        .route("/graph/{tenant}/userinfo", get().to(token::userinfo))
+        .service(
+            resource(format!("{microsoft}/oauth2/v2.0/logout"))
+                .route(get().to(end_session::end_session))
+                .route(post().to(end_session::end_session)),
+        );
     let other = "/{flavour:google|oidc}";
     config
         .route(
@@ -149,5 +154,10 @@ fn routes(config: &mut actix_web::web::ServiceConfig) {
         .route(&format!("{other}/authorize"), post().to(authorize::decide))
         .route(&format!("{other}/token"), post().to(token::token))
         .route(&format!("{other}/revoke"), post().to(token::revoke))
-        .route(&format!("{other}/userinfo"), get().to(token::userinfo));
+        .route(&format!("{other}/userinfo"), get().to(token::userinfo))
+        .service(
+            resource("/{flavour:oidc}/end-session")
+                .route(get().to(end_session::end_session))
+                .route(post().to(end_session::end_session)),
+        );
 }

@@ -37,6 +37,9 @@
 //! `person=ada`, `decision=allow|deny`, `untick=<scope>` (repeatable), `error=<code>`. The
 //! response is a redirect (303) to the callback.
 //!
+//! Microsoft and the strict provider end sessions (RP-Initiated Logout 1.0) at
+//! `/microsoft/<tenant>/oauth2/v2.0/logout` and `/oidc/end-session`.
+//!
 //! The people: `ada`, `grace` (acme.example), `noor` (berlin.acme.example, same
 //! tenant), `linus` (globex.example), `eve` (mail.example, a private account),
 //! `mallory` (mallory@acme.example, not verified).
@@ -60,6 +63,7 @@ mod authorize;
 mod control;
 mod demo_provider;
 mod discovery;
+mod end_session;
 mod fault;
 mod flavour;
 mod http_server;
@@ -75,6 +79,7 @@ mod tls;
 mod token;
 
 pub use demo_provider::{Decision, DemoError, DemoProvider};
+pub use end_session::EndedSession;
 pub use fault::Fault;
 pub use flavour::{Endpoint, Flavour};
 pub use keys::SigningKey;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::keys::{KeyError, SigningKey};
 use crate::people::Person;
-use crate::{Endpoint, Fault, Flavour, Misbehaviour, SampleResponse, Settings};
+use crate::{EndedSession, Endpoint, Fault, Flavour, Misbehaviour, SampleResponse, Settings};
 
 /// A code or token that was issued. Tests search for its bytes in places where it must not be.
 #[derive(Debug, Clone, Serialize)]
@@ -75,6 +75,8 @@ pub(crate) struct State {
     pub misbehaviours: BTreeMap<Flavour, Misbehaviour>,
     pub counters: BTreeMap<String, u64>,
     pub issued: Vec<Issued>,
+    /// Sessions that a client ended, the oldest first.
+    pub ended_sessions: Vec<EndedSession>,
 }
 
 impl State {
@@ -98,6 +100,7 @@ impl State {
             misbehaviours: BTreeMap::new(),
             counters: BTreeMap::new(),
             issued: Vec::new(),
+            ended_sessions: Vec::new(),
         })
     }
 
