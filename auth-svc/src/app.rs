@@ -182,7 +182,8 @@ impl Application {
         })
     }
 
-    /// Checks that no provider requires a feature that is not supported.
+    /// Checks that no provider requires a feature that is not supported, and warns of one that cannot
+    /// end sessions although that is configured.
     ///
     /// # Errors
     /// Returns an error that names the provider and the feature.
@@ -191,6 +192,7 @@ impl Application {
             .providers
             .refuse_unsupported(PROVIDERS_ANSWER_WITHIN)
             .await?;
+        self.state.providers.warn_without_end_session();
         Ok(())
     }
 

@@ -85,6 +85,11 @@ flow_secret!(
     /// The PKCE code verifier (RFC 7636 section 4.1).
     PkceVerifier
 );
+flow_secret!(
+    /// Binds the `state` of a sign-out at a provider to the browser: in a cookie, and in the sealed
+    /// `state`.
+    SignOutBinding
+);
 secret!(
     /// The value of a session cookie; the database has only its SHA-256.
     SessionSecret

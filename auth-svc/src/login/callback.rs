@@ -222,6 +222,7 @@ async fn signed_in(
         policy: state.deployment_policy(),
         sealing_key: &config.sealing_key,
         sessions: &config.sessions,
+        flow_keys: &config.flow_keys,
         user_agent: user_agent.as_deref(),
         randomness: &state.randomness,
     };

@@ -1,13 +1,14 @@
 //! The transaction of a sign-in. It writes the used flow, the user, the identity, the
 //! membership, the session, and the event with the sealed grant.
 
-use latchkey_domain::{GrantBinding, Handle, UserId, WorkspaceId};
+use latchkey_domain::{GrantBinding, Handle, SessionId, UserId, WorkspaceId};
 use latchkey_messaging::outbox::{self, Schema};
 use latchkey_providers::{Provider, Purpose, VerifiedIdentity, needs_hosted_domain};
 use latchkey_sealing::SealingKey;
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 
+use crate::flow_keys::FlowKeys;
 use crate::login::admission::admit;
 use crate::login::agreement::Agreement;
 use crate::login::context::Context;
@@ -20,6 +21,7 @@ use crate::login::{consent, used_flow};
 use crate::random::Randomness;
 use crate::secret::SessionSecret;
 use crate::session::config::SessionConfig;
+use crate::session::id_token_hint;
 use crate::store::session::{self, NewSession};
 use crate::store::workspace::{invite, member};
 use crate::store::{grant, identity};
@@ -33,6 +35,8 @@ pub struct Settings<'a> {
     pub sealing_key: &'a SealingKey,
     /// Lifetimes of sessions.
     pub sessions: &'a SessionConfig,
+    /// Keys that seal the hint of a sign-out at the provider.
+    pub flow_keys: &'a FlowKeys,
     /// Browser and system of the person.
     pub user_agent: Option<&'a str>,
     /// Source of the session's secret.
@@ -154,6 +158,7 @@ pub async fn sign_in(
     )
     .await?
     .ok_or(SignInError::SignedOutAtProvider)?;
+    keep_id_token(&mut transaction, &settings, authentication, begun.id).await?;
     let message = user_authenticated(
         flow,
         authentication,
@@ -175,6 +180,23 @@ pub async fn sign_in(
         connecting,
         next,
     }))
+}
+
+/// Keeps the ID token as the hint of the sign-out at the provider, if it is needed there.
+async fn keep_id_token(
+    connection: &mut PgConnection,
+    settings: &Settings<'_>,
+    authentication: &Authentication<'_>,
+    session: SessionId,
+) -> Result<(), sqlx::Error> {
+    let Some(id_token) = &authentication.tokens.id_token else {
+        return Ok(());
+    };
+    let (keys, randomness) = (settings.flow_keys, settings.randomness);
+    match id_token_hint::seal(keys, randomness, authentication.provider, id_token, session) {
+        Some(sealed) => session::id_token_hint::keep(connection, session, &sealed).await,
+        None => Ok(()),
+    }
 }
 
 /// Returns the next page. People who joined without an agreement are asked on the welcome

@@ -10,13 +10,16 @@ use uuid::Uuid;
 use crate::http::problem::Problem;
 use crate::http::router::Routes;
 use crate::session::responses::SessionError;
-use crate::session::{backchannel_logout, lookup, metadata, script, sign_out, token_endpoint};
+use crate::session::{
+    backchannel_logout, end_session, lookup, metadata, script, sign_out, token_endpoint,
+};
 use crate::state::State;
 use crate::store::session::Session;
 
 /// Registers the routes.
 pub fn routes(routes: &mut Routes<'_>) {
     backchannel_logout::routes(routes);
+    end_session::routes(routes);
     routes.add(__path_me, me);
     routes.add(token_endpoint::__path_token, token_endpoint::token);
     routes.add(sign_out::__path_list, sign_out::list);

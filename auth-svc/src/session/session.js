@@ -317,19 +317,30 @@
     return true;
   }
 
-  async function signOut({ everywhere = false } = {}) {
+  // Signs out here. If the deployment signs out at the provider too, the page is left for it, and the
+  // browser comes back to `returnTo`.
+  async function signOut({ everywhere = false, returnTo = location.href } = {}) {
     const token = await accessToken();
-    await lock("token", async () => {
-      await call(`/auth/sign-out${everywhere ? "-everywhere" : ""}`, {
+    let back = returnTo.length > 1_000 ? `${location.origin}/` : returnTo;
+    const answer = await lock("token", async () => {
+      // So that no effect of the page undoes the sign-out, also after the way back.
+      const hadLeft = hasLeft;
+      if (!markLeft()) back = `${back}${back.includes("#") ? "&" : "#"}latchkey=left`;
+      const path = `/auth/sign-out${everywhere ? "-everywhere" : ""}`;
+      const ended = await call(`${path}?returnTo=${encodeURIComponent(back)}`, {
         method: "POST",
         headers: { Accept: "application/json", ...(token && { Authorization: `Bearer ${token}` }) },
+      }).catch((error) => {
+        if (!hadLeft) clearLeft();
+        throw error;
       });
       originStorage.remove("refresh");
       endedSession = access?.sessionId ?? null;
-      markLeft(); // So that no effect of the page undoes the sign-out.
       setAccess(null);
       tabs?.postMessage({ access: null, ended: endedSession ?? true });
+      return ended;
     });
+    if (answer?.endSessionUrl) location.assign(answer.endSessionUrl);
   }
 
   const ready = (async () => {

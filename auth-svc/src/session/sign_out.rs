@@ -2,6 +2,7 @@
 //! pages of this deployment may do this, and a page of another origin reaches only the
 //! sessions of its workspace.
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::{LOCATION, SET_COOKIE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use latchkey_domain::SessionId;
@@ -10,14 +11,22 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::http::cors::trusted_origin;
-use crate::http::problem::{Problem, ProblemDetails, database_unavailable, wants_json};
+use crate::http::form_redirect::redirect_after_form;
+use crate::http::problem::{NextStep, Problem, ProblemDetails, database_unavailable, wants_json};
+use crate::http::query::Query;
 use crate::http::same_site;
+use crate::login::destination::host_of;
 use crate::login::next_steps::problem;
+use crate::login::redirect::{ReturnLocation, Site};
+use crate::login::start_parameter::RETURN_TO;
 use crate::session::access_token::format_iso;
+use crate::session::end_session::{self, AtProvider};
 use crate::session::responses::SessionError;
 use crate::session::{cookie, lookup, refresh_cookie, token_pair};
 use crate::state::State;
 use crate::store;
+use crate::store::session::Session;
+use crate::store::session::id_token_hint::SignedInWith;
 use crate::store::session::list::{self, End};
 
 /// The sessions of a person.
@@ -131,10 +140,26 @@ async fn end_session(state: &State, request: &HttpRequest, id: &str) -> Result<b
     Ok(here)
 }
 
+/// A sign-out that goes on at the provider.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SignedOut)]
+struct SignedOutHere {
+    /// Open this address in the browser: the session at the provider ends there, and the browser comes
+    /// back to `returnTo`. It contains the ID token of the person.
+    end_session_url: String,
+}
+
 /// Ends the current session.
-#[utoipa::path(post, path = "/auth/sign-out", tag = "session", security((), ("session" = []), ("bearer" = [])), responses(
+///
+/// If the provider that the person signed in with is configured for it, the sign-out goes on there after
+/// everything here has ended.
+#[utoipa::path(post, path = "/auth/sign-out", tag = "session", security((), ("session" = []), ("bearer" = [])),
+    params(("returnTo" = Option<String>, Query, description = "Where to go afterwards: a path of the app, or a URL on a known origin")), responses(
+    (status = 200, description = "Signed out here. The sign-out goes on at the provider, or on another origin", content((SignedOutHere = "application/json"), (String = "text/html"))),
     (status = 204, description = "Signed out, if the client asks for JSON"),
-    (status = 303, description = "Signed out, to the start page"),
+    (status = 303, description = "Signed out, to `returnTo` or the start page"),
+    (status = 400, description = "`returnTo` is outside of this deployment. Nobody was signed out", body = Problem),
     (status = 403, description = "Another web site made the request", body = Problem)))]
 pub async fn sign_out(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     end_and_respond(&state, &request, false).await
@@ -142,45 +167,107 @@ pub async fn sign_out(state: web::Data<State>, request: HttpRequest) -> HttpResp
 
 /// Ends all sessions of the person: in every workspace if a page of this service asks;
 /// with a bearer token or from another origin, in the caller's workspace.
-#[utoipa::path(post, path = "/auth/sign-out-everywhere", tag = "session", security((), ("session" = []), ("bearer" = [])), responses(
+///
+/// If the provider of the current session is configured for it, the sign-out goes on there.
+#[utoipa::path(post, path = "/auth/sign-out-everywhere", tag = "session", security((), ("session" = []), ("bearer" = [])),
+    params(("returnTo" = Option<String>, Query, description = "Where to go afterwards: a path of the app, or a URL on a known origin")), responses(
+    (status = 200, description = "Signed out here. The sign-out goes on at the provider, or on another origin", content((SignedOutHere = "application/json"), (String = "text/html"))),
     (status = 204, description = "Signed out, if the client asks for JSON"),
-    (status = 303, description = "Signed out, to the start page"),
+    (status = 303, description = "Signed out, to `returnTo` or the start page"),
+    (status = 400, description = "`returnTo` is outside of this deployment. Nobody was signed out", body = Problem),
     (status = 403, description = "Another web site made the request", body = Problem)))]
 pub async fn sign_out_everywhere(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     end_and_respond(&state, &request, true).await
 }
 
 async fn end_and_respond(state: &State, request: &HttpRequest, everywhere: bool) -> HttpResponse {
-    if let Err(refusal) = same_site::check_deployment(request, &state.config.returns) {
-        let explanation = ProblemDetails {
-            title: "You are still signed in",
-            text: "Another web site asked to sign you out. To sign out, use the button in the \
-                   application or on your account page."
-                .to_owned(),
-            ..refusal.into()
-        };
-        return problem(request, &explanation, None);
-    }
+    let return_to = match check(state, request) {
+        Ok(return_to) => return_to,
+        Err(explanation) => return problem(request, &explanation, None),
+    };
     let ended = async {
         let keep_session_cookie = has_cookie_of_other_workspace(state, request).await?;
-        end_current(state, request, everywhere).await?;
-        Ok::<_, sqlx::Error>(keep_session_cookie)
+        let ended = end_current(state, request, everywhere).await?;
+        Ok::<_, sqlx::Error>((keep_session_cookie, ended))
     };
-    let keep_session_cookie = match ended.await {
-        Ok(keep_session_cookie) => keep_session_cookie,
+    let (keep_session_cookie, ended) = match ended.await {
+        Ok(ended) => ended,
         Err(error) => {
             tracing::error!(%error, outcome = "refused", "the session was not ended");
             return problem(request, &database_unavailable(), None);
         }
     };
-    let response = if wants_json(request) {
-        HttpResponse::NoContent().finish()
-    } else {
-        HttpResponse::SeeOther()
-            .insert_header((LOCATION, "/"))
-            .finish()
-    };
+    let response = respond(state, request, return_to.as_ref(), ended.as_ref());
     remove_cookies(state, request, response, keep_session_cookie)
+}
+
+/// Returns the checked return location.
+///
+/// # Errors
+/// Returns the explanation if another web site made the request, or the location is outside of this
+/// deployment.
+fn check(state: &State, request: &HttpRequest) -> Result<Option<ReturnLocation>, ProblemDetails> {
+    const TITLE: &str = "You are still signed in";
+    let returns = &state.config.returns;
+    same_site::check_deployment(request, returns).map_err(|refusal| ProblemDetails {
+        title: TITLE,
+        text: "Another web site asked to sign you out. To sign out, use the button in the \
+               application or on your account page."
+            .to_owned(),
+        ..refusal.into()
+    })?;
+    let query =
+        Query::parse(request.query_string()).map_err(|error| ProblemDetails::from(&error))?;
+    let Some(location) = query.of(&RETURN_TO) else {
+        return Ok(None);
+    };
+    returns.accept(location).map(Some).map_err(|error| {
+        tracing::warn!(%error, outcome = "refused", "the sign-out names a return location that is not in ALLOWED_RETURN_ORIGINS");
+        ProblemDetails {
+            status: StatusCode::BAD_REQUEST,
+            code: "return_location_refused",
+            title: TITLE,
+            text: "The page to open after the sign-out does not belong to this application. To sign \
+                   out, use the button on your account page."
+                .to_owned(),
+            next: NextStep::Account,
+        }
+    })
+}
+
+/// Returns the response to a sign-out that is complete here.
+fn respond(
+    state: &State,
+    request: &HttpRequest,
+    return_to: Option<&ReturnLocation>,
+    ended: Option<&Ended>,
+) -> HttpResponse {
+    let site = ended.map_or_else(Site::default, |ended| Site::from(&ended.session));
+    let back = state.config.returns.destination(return_to, site);
+    let at_provider = ended.and_then(|ended| {
+        let with = ended.signed_in_with.as_ref()?;
+        end_session::at_provider(state, request, ended.session.id, with, back.clone())
+    });
+    match at_provider {
+        Some(AtProvider { url, cookie, .. }) if wants_json(request) => {
+            let mut response = HttpResponse::Ok();
+            if let Some(cookie) = cookie {
+                response.cookie(cookie);
+            }
+            response.json(SignedOutHere {
+                end_session_url: url.into(),
+            })
+        }
+        Some(AtProvider { url, label, cookie }) => redirect_after_form(&label, &url, cookie),
+        None if wants_json(request) => HttpResponse::NoContent().finish(),
+        None if return_to.is_none() => HttpResponse::SeeOther()
+            .insert_header((LOCATION, "/"))
+            .finish(),
+        None if state.config.public_origin.holds(&back) => HttpResponse::SeeOther()
+            .insert_header((LOCATION, back.as_str()))
+            .finish(),
+        None => redirect_after_form(&host_of(&back), &back, None),
+    }
 }
 
 /// Returns `true` if the browser's cookie belongs to a live session that the calling page
@@ -196,19 +283,36 @@ async fn has_cookie_of_other_workspace(
     Ok(found.is_some_and(|found| !lookup::may_act_for(state, request, &found)))
 }
 
+/// The caller's session, which was ended.
+struct Ended {
+    session: Session,
+    /// `None` if no provider ends sessions.
+    signed_in_with: Option<SignedInWith>,
+}
+
 /// Ends the caller's session or sessions. It is no error if the session has ended already.
 async fn end_current(
     state: &State,
     request: &HttpRequest,
     everywhere: bool,
-) -> Result<(), sqlx::Error> {
+) -> Result<Option<Ended>, sqlx::Error> {
     let caller = match lookup::caller(state, request).await? {
         // The bearer token may have expired while the cookie is still valid.
         None => lookup::from_cookie(state, request).await?,
         found => found,
     };
     let Some(current) = caller else {
-        return Ok(());
+        return Ok(None);
+    };
+    // Read before the end, which erases the ID token.
+    let ends_at_provider = state
+        .providers
+        .iter()
+        .any(|provider| provider.signs_out_at_provider());
+    let signed_in_with = if ends_at_provider {
+        store::session::id_token_hint::of(&state.pool, current.id).await?
+    } else {
+        None
     };
     let reach = lookup::reach(state, request, &current);
     let ended = if everywhere {
@@ -224,7 +328,10 @@ async fn end_current(
         outcome = "signed_out",
         "signed out"
     );
-    Ok(())
+    Ok(Some(Ended {
+        session: current,
+        signed_in_with,
+    }))
 }
 
 /// Removes the cookies of the session, but not a session cookie that the calling page may

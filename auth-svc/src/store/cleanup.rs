@@ -15,9 +15,9 @@ const BATCH: i64 = 500;
 /// Maximum number of batches of one rule in a round. The next round deletes the rest.
 const BATCHES: usize = 200;
 
-/// The rules. Each statement deletes at most `$1` rows and skips locked rows. The margins
+/// The rules. Each statement deletes (or, of ID tokens, erases) at most `$1` rows and skips locked rows. The margins
 /// are longer than any difference between clocks.
-const RULES: [(&str, &str); 10] = [
+const RULES: [(&str, &str); 11] = [
     (
         "logout tokens",
         "DELETE FROM auth.logout_token WHERE (provider, issuer, token_id) IN (
@@ -78,6 +78,18 @@ const RULES: [(&str, &str); 10] = [
         "DELETE FROM auth.refresh_family WHERE id IN (
              SELECT id FROM auth.refresh_family
              WHERE ended_at < now() - interval '7 days'
+             LIMIT $1 FOR UPDATE SKIP LOCKED)",
+    ),
+    (
+        // Those of sessions that were signed out of are erased at once, by a trigger.
+        "ID tokens of expired and idle sessions",
+        "UPDATE auth.session SET sealed_id_token = NULL WHERE id IN (
+             SELECT id FROM auth.session s
+             WHERE s.sealed_id_token IS NOT NULL
+               AND (s.expires_at < now()
+                    OR (s.last_seen_at < now() - s.idle_for
+                        AND NOT EXISTS (SELECT FROM auth.refresh_family f
+                                        WHERE f.session_id = s.id AND f.ended_at IS NULL)))
              LIMIT $1 FOR UPDATE SKIP LOCKED)",
     ),
     (

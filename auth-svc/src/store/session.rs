@@ -1,6 +1,7 @@
 //! Browser sessions. The cookie has an opaque secret; the database has its SHA-256.
 
 pub mod code;
+pub mod id_token_hint;
 pub mod list;
 pub mod logout;
 pub mod refresh;

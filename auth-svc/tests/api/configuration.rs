@@ -261,7 +261,8 @@ async fn a_generated_signing_key_is_accepted_as_printed() {
 // R41
 #[tokio::test(flavor = "multi_thread")]
 async fn the_redirect_uris_to_register_are_printed() {
-    let variables = complete();
+    let mut variables = complete();
+    variables.insert("AUTH_OIDC_ACME_SIGN_OUT".to_owned(), "provider".to_owned());
     let variables: Vec<(&str, String)> = variables
         .iter()
         .map(|(name, value)| (name.as_str(), value.clone()))
@@ -273,6 +274,7 @@ async fn the_redirect_uris_to_register_are_printed() {
         "https://auth.test.example/auth/google-apis/get-access-token",
         "https://auth.test.example/auth/oidc/acme/redirect",
         "https://auth.test.example/auth/oidc-apis/acme/get-access-token",
+        "https://auth.test.example/auth/oidc/acme/signed-out",
         "https://auth.test.example",
     ] {
         assert!(

@@ -17,6 +17,8 @@ const SPAN: &str = "b7ad6b7169203331";
 struct Service {
     child: Child,
     base: String,
+    /// The log up to the line "listening".
+    started: String,
     output: BufReader<std::process::ChildStdout>,
 }
 
@@ -30,17 +32,20 @@ impl Service {
             .unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
+        let mut started = String::new();
         while !line.contains("\"listening\"") {
             line.clear();
             assert!(
                 output.read_line(&mut line).unwrap() > 0,
                 "stopped before it listened"
             );
+            started.push_str(&line);
         }
         let line: Value = serde_json::from_str(&line).unwrap();
         Self {
             child,
             base: format!("http://{}", line["address"].as_str().unwrap()),
+            started,
             output,
         }
     }
@@ -183,6 +188,49 @@ async fn a_refusal_is_one_line_with_its_trace_id_and_no_line_holds_a_secret() {
     );
     for secret in secrets {
         assert!(!log.contains(&secret), "a secret is in the log: {secret}");
+    }
+}
+
+// R50, R45
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_at_a_provider_logs_no_id_token_and_the_start_names_who_cannot_end_sessions() {
+    let database = TestDatabase::create().await;
+    let demo = DemoProvider::start(Config::default()).await.unwrap();
+    let key = OpeningKey::generate().unwrap().sealing_key().to_string();
+    let mut variables = variables(&database.url(Role::Auth), &key);
+    variables.extend(demo.environment());
+    for (name, value) in [
+        ("RUST_LOG", "debug,h2=info,hyper=info"),
+        ("AUTH_GOOGLE_SIGN_OUT", "provider"),
+        ("AUTH_OIDC_DEMO_SIGN_OUT", "provider"),
+    ] {
+        variables.insert(name.to_owned(), value.to_owned());
+    }
+    workspace(database.pool(), "Acme", None, &["acme.example"]).await;
+    let service = Service::start(&variables);
+    let warnings: Vec<&str> = service
+        .started
+        .lines()
+        .filter(|line| line.contains("end_session_endpoint"))
+        .collect();
+    assert_eq!(warnings.len(), 1, "{}", service.started);
+    assert!(warnings[0].contains("AUTH_GOOGLE_SIGN_OUT is provider"));
+
+    let mut browser = Browser::new(service.base.clone());
+    let start = browser.get("/auth/oidc/demo").await.location();
+    let callback = demo.decide(&start, &Decision::allow("ada")).await.unwrap();
+    browser.get(&callback[url::Position::BeforePath..]).await;
+    assert!(browser.me().await.is_some());
+    let response = browser.post("/auth/sign-out").await;
+    let url = response.refresh_url();
+    let id_token = demo.issued().into_iter().find(|one| one.kind == "id_token");
+    let id_token = id_token.unwrap().token;
+    assert!(url.contains(&id_token));
+
+    let log = format!("{}{}", service.started.clone(), service.stop());
+    assert!(log.contains("signed out"), "{log}");
+    for part in id_token.split('.') {
+        assert!(!log.contains(part), "a part of the ID token is in the log");
     }
 }
 

@@ -19,6 +19,7 @@ mod connections_page;
 mod consent;
 mod custom_domain;
 mod domain_policy;
+mod end_session;
 mod error_pages;
 mod graceful_shutdown;
 mod handover;
