@@ -35,7 +35,7 @@ pub(crate) async fn end_session(
         let query = request.query_string().as_bytes();
         let pairs: Vec<(String, String)> = form_urlencoded::parse(query)
             .chain(form_urlencoded::parse(&body))
-            .into_owned()
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
             .collect();
         match end(&app, &realm, &pairs) {
             Ok(back) => HttpResponse::SeeOther()
