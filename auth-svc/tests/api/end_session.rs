@@ -233,7 +233,8 @@ async fn without_an_end_session_endpoint_the_sign_out_ends_here() {
         ] {
             let mut browser = app.browser().at(&replica);
             let decision = Decision::allow("ada");
-            app.run_flow(&mut browser, start, &decision).await;
+            let response = app.run_flow(&mut browser, start, &decision).await;
+            assert_eq!(response.location(), APP);
             assert!(kept(&app).await.is_empty(), "{start}");
             let response = sign_out(&mut browser, "/auth/sign-out").await;
             assert_eq!((response.status, response.location().as_str()), (303, "/"));
