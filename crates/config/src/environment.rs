@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -75,6 +76,12 @@ impl Environment {
             }
             (None, None) => Ok(None),
         }
+    }
+
+    /// The path of the file from which [`optional`](Self::optional) reads `name`, for a file whose
+    /// content changes often. `None` if the variable has no file.
+    pub fn file_of(&self, name: &str) -> Option<PathBuf> {
+        self.text_of(&format!("{name}_FILE")).map(PathBuf::from)
     }
 
     /// The value of a variable that a library reads from the environment itself. It has no form

@@ -1,6 +1,12 @@
 //! Keys that sign access tokens (R14). The first key signs; all keys verify and are
 //! published. So a new key can be published before it signs, and an old key can stay
 //! until the tokens that it signed have expired.
+//!
+//! The keys with which Latchkey authenticates at a provider have the same form.
+
+mod problem;
+
+pub use problem::problem_of;
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +16,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rsa::{self, KeySize};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _,
 };
 use base64::Engine as _;
 use base64::alphabet;
@@ -36,8 +43,8 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 /// Returned if a text is not a list of signing keys. The message never contains the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "must be a comma-separated list of <key id>:<base64 of a PKCS #8 key, Ed25519, P-256 or RSA \
-     of 2048 to 8192 bits>, key ids unique, or such keys in PEM: see `latchkey keys generate`"
+    "must be a comma-separated list of <key id>:<base64 of a PKCS #8 key, Ed25519, P-256, P-384 \
+     or RSA of 2048 to 8192 bits>, key ids unique, or such keys in PEM: see `latchkey keys generate`"
 )]
 pub struct InvalidSigningKeys;
 
@@ -51,7 +58,7 @@ pub struct KeyNotMade;
 pub struct SigningKey {
     /// `kid` in the header of the tokens that it signs.
     pub id: String,
-    /// `EdDSA`, `ES256` or `RS256`.
+    /// `EdDSA`, `ES256`, `ES384` or `RS256`.
     pub algorithm: Algorithm,
     signing: EncodingKey,
     verifying: DecodingKey,
@@ -68,7 +75,8 @@ impl SigningKey {
     /// Reads a PKCS #8 key. Without an id, its thumbprint (RFC 7638) becomes the id.
     fn from_pkcs8(id: Option<&str>, der: &[u8]) -> Result<Self, InvalidSigningKeys> {
         let (algorithm, signing, verifying, mut jwk) = ed25519(der)
-            .or_else(|| p256(der))
+            .or_else(|| elliptic(der, &P256))
+            .or_else(|| elliptic(der, &P384))
             .or_else(|| rsa(der))
             .ok_or(InvalidSigningKeys)?;
         let id = match id {
@@ -102,6 +110,11 @@ impl SigningKey {
     pub const fn verifying(&self) -> &DecodingKey {
         &self.verifying
     }
+
+    /// The public key as a JWK (RFC 7517 section 4).
+    pub const fn jwk(&self) -> &Value {
+        &self.jwk
+    }
 }
 
 type Parts = (Algorithm, EncodingKey, DecodingKey, Value);
@@ -118,16 +131,39 @@ fn ed25519(der: &[u8]) -> Option<Parts> {
     ))
 }
 
-fn p256(der: &[u8]) -> Option<Parts> {
-    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).ok()?;
+/// A curve of the National Institute of Standards and Technology (RFC 7518 section 6.2.1.1).
+struct Curve {
+    name: &'static str,
+    algorithm: Algorithm,
+    signing: &'static EcdsaSigningAlgorithm,
+    /// Length of a coordinate in bytes.
+    coordinate: usize,
+}
+
+const P256: Curve = Curve {
+    name: "P-256",
+    algorithm: Algorithm::ES256,
+    signing: &ECDSA_P256_SHA256_FIXED_SIGNING,
+    coordinate: 32,
+};
+const P384: Curve = Curve {
+    name: "P-384",
+    algorithm: Algorithm::ES384,
+    signing: &ECDSA_P384_SHA384_FIXED_SIGNING,
+    coordinate: 48,
+};
+
+fn elliptic(der: &[u8], curve: &Curve) -> Option<Parts> {
+    let pair = EcdsaKeyPair::from_pkcs8(curve.signing, der).ok()?;
     // SEC 1 section 2.3.3: 0x04, then both coordinates.
-    let (x, y) = pair.public_key().as_ref().get(1..)?.split_at_checked(32)?;
+    let point = pair.public_key().as_ref().get(1..)?;
+    let (x, y) = point.split_at_checked(curve.coordinate)?;
     let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
     Some((
-        Algorithm::ES256,
+        curve.algorithm,
         EncodingKey::from_ec_der(der),
         DecodingKey::from_ec_components(&x, &y).ok()?,
-        json!({ "crv": "P-256", "kty": "EC", "x": x, "y": y }),
+        json!({ "crv": curve.name, "kty": "EC", "x": x, "y": y }),
     ))
 }
 
@@ -190,7 +226,8 @@ impl SigningKeys {
         json!({ "keys": keys })
     }
 
-    fn iter(&self) -> impl Iterator<Item = &SigningKey> {
+    /// Returns the keys, the one that signs first.
+    pub fn iter(&self) -> impl Iterator<Item = &SigningKey> {
         std::iter::once(&self.first).chain(self.others.iter())
     }
 }
