@@ -6,7 +6,7 @@ use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
 use latchkey_domain::{ProviderName, ScopeSet};
 use url::Url;
 
-use crate::client_auth::ClientAuthentication;
+use crate::client_auth::{Audience, ClientCredentials};
 use crate::definition::{AutoConnect, Definition, OfflineScope, RequestedData, well_known};
 use crate::email::{self, EmailRule};
 use crate::issuer::IssuerRule;
@@ -80,7 +80,7 @@ impl BuiltIn {
             let (discovery, issuer) = (self.issuer)(reader);
             let custom_label = reader.optional("LABEL");
             let client_id = reader.client_id(label);
-            let client_secret = reader.client_secret(label);
+            let credentials = ClientCredentials::read_built_in(reader, label);
             let select_account = reader.optional_flag("SELECT_ACCOUNT");
             let sign_in_callback =
                 reader.callback("CALLBACK_URL", &format!("/auth/{name}/redirect"));
@@ -102,9 +102,9 @@ impl BuiltIn {
             discovery: well_known(&discovery),
             issuer,
             client_id,
-            client_secret: Some(client_secret),
-            // Documented by each of them, whatever the discovery document announces.
-            client_authentication: Some(ClientAuthentication::Post),
+            client_secret: credentials.secret,
+            client_authentication: credentials.authentication,
+            assertion_audience: credentials.audience,
             audiences: BTreeSet::new(),
             email_claim: email::CLAIM.to_owned(),
             subject_claim: None,
@@ -124,6 +124,12 @@ impl BuiltIn {
             revocation: self.revocation,
             sign_out,
         };
+        if definition.assertion_audience == Audience::Issuer
+            && matches!(definition.issuer, IssuerRule::PerTenant { .. })
+        {
+            let problem = "must be token_endpoint, because each tenant has its own issuer";
+            return Err(reader.error("TOKEN_AUTH_AUDIENCE", problem).into());
+        }
         (self.check)(&definition)?;
         Ok(definition)
     }

@@ -7,7 +7,7 @@ use latchkey_domain::{DomainName, ProviderName, ScopeSet};
 use secrecy::SecretString;
 use url::Url;
 
-use crate::client_auth::ClientAuthentication;
+use crate::client_auth::{Audience, ClientAuthentication};
 use crate::email::EmailRule;
 use crate::issuer::IssuerRule;
 use crate::quirks::Quirks;
@@ -107,6 +107,8 @@ pub(crate) struct Definition {
     pub client_secret: Option<SecretString>,
     /// `None`: the discovery document decides.
     pub client_authentication: Option<ClientAuthentication>,
+    /// What the assertions of the client name as their audience.
+    pub assertion_audience: Audience,
     /// Audiences that an ID token may name beside the client (Zitadel names the project).
     pub audiences: BTreeSet<String>,
     /// Claim with the mail address, usually `email`.

@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::client_auth::ClientAuthentication;
+use crate::client_auth::{self, ClientAuthentication};
 use crate::definition::Definition;
 use crate::transport::{Http, is_secure};
 use crate::{Mismatch, ProviderError, fields, for_log, id_token};
@@ -28,6 +28,8 @@ pub(crate) struct Metadata {
     /// `prompt_values_supported` (Initiating User Registration 1.0).
     prompts: Option<Vec<String>>,
     pub client_authentication: ClientAuthentication,
+    /// Algorithms of the client's assertions; empty if none is announced.
+    pub assertion_algorithms: Vec<String>,
     /// The callback has the parameter `iss` (RFC 9207).
     pub response_iss: bool,
 }
@@ -173,6 +175,7 @@ impl Metadata {
             userinfo: document.optional_endpoint("userinfo_endpoint"),
             end_session: document.optional_endpoint("end_session_endpoint"),
             client_authentication: client_authentication(&document, definition)?,
+            assertion_algorithms: assertion_algorithms(&document),
             userinfo_algorithms: document
                 .list("userinfo_signing_alg_values_supported")
                 .unwrap_or_default(),
@@ -199,26 +202,61 @@ impl Metadata {
     }
 }
 
-/// The method of client authentication: the configured one, else an announced one.
+fn assertion_algorithms(document: &Document) -> Vec<String> {
+    document
+        .list("token_endpoint_auth_signing_alg_values_supported")
+        .unwrap_or_default()
+}
+
+/// The method of client authentication: the configured one, else an announced one. A
+/// method that is not announced is refused before anything is sent.
 fn client_authentication(
     document: &Document,
     definition: &Definition,
 ) -> Result<ClientAuthentication, ProviderError> {
-    if let Some(proof) = &definition.client_authentication {
-        return Ok(proof.clone());
-    }
     let methods = document
         .list("token_endpoint_auth_methods_supported")
         .unwrap_or_default();
-    let has_secret = definition.client_secret.is_some();
-    ClientAuthentication::announced(&methods, has_secret).ok_or_else(|| {
-        ProviderError::Unsupported(format!(
-            "it announces only {} for the token endpoint, and the client has a secret, which is \
-             sent by client_secret_basic or client_secret_post: configure TOKEN_AUTH_METHOD \
-             (private_key_jwt is supported), or allow one of these at the provider",
-            names(&methods)
-        ))
-    })
+    let Some(configured) = &definition.client_authentication else {
+        let has_secret = definition.client_secret.is_some();
+        return ClientAuthentication::announced(&methods, has_secret).ok_or_else(|| {
+            ProviderError::Unsupported(format!(
+                "it announces only {} for the token endpoint, and the client has a secret, which \
+                 is sent by client_secret_basic or client_secret_post: configure \
+                 TOKEN_AUTH_METHOD (private_key_jwt is supported), or allow one of these at the \
+                 provider",
+                names(&methods)
+            ))
+        });
+    };
+    let documented = definition
+        .built_in
+        .then_some(ClientAuthentication::DOCUMENTED);
+    if !configured.is_allowed(&methods, documented) {
+        let announced = if methods.is_empty() {
+            "no method for the token endpoint, which means client_secret_basic".to_owned()
+        } else {
+            format!("only {} for the token endpoint", names(&methods))
+        };
+        return Err(ProviderError::Unsupported(format!(
+            "it announces {announced}, and the client authenticates with {}, so that no secret \
+             and no assertion is sent to it: configure a method that it announces \
+             (TOKEN_AUTH_METHOD), or allow this one at the provider",
+            configured.method()
+        )));
+    }
+    let algorithms = assertion_algorithms(document);
+    if let Some(algorithm) = configured.algorithm()
+        && !client_auth::takes(&algorithms, algorithm)
+    {
+        return Err(ProviderError::Unsupported(format!(
+            "it announces only {} for the assertions of clients, and those of this client are \
+             signed with {}: set TOKEN_AUTH_SIGNING_ALG, or use a key of another kind",
+            names(&algorithms),
+            client_auth::name_of(algorithm)
+        )));
+    }
+    Ok(configured.clone())
 }
 
 #[cfg(test)]

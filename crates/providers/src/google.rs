@@ -3,10 +3,10 @@
 //! Google keeps the refresh token when it is used. It gives one only for
 //! `access_type=offline` with consent. The claim `hd` names the organisation.
 //!
-//! Variables: `AUTH_GOOGLE_ENABLED`, `_CLIENT_ID`, `_CLIENT_SECRET`, `_CALLBACK_URL`,
-//! `_APIS_CALLBACK_URL`, `_ISSUER`, `_LABEL`, `_SCOPES`, `_MESSAGING_SCOPES`,
-//! `_CALENDAR_SCOPES`, `_AUTO_CONNECT`, `_AUTO_CONNECT_DOMAINS`, `_SELECT_ACCOUNT`,
-//! `_SIGN_OUT`;
+//! Variables: `AUTH_GOOGLE_ENABLED`, `_CLIENT_ID`, `_CLIENT_SECRET`, those of
+//! `client_auth/settings.rs`, `_CALLBACK_URL`, `_APIS_CALLBACK_URL`, `_ISSUER`, `_LABEL`,
+//! `_SCOPES`, `_MESSAGING_SCOPES`, `_CALENDAR_SCOPES`, `_AUTO_CONNECT`, `_AUTO_CONNECT_DOMAINS`,
+//! `_SELECT_ACCOUNT`, `_SIGN_OUT`;
 //! `MESSAGING_PROVIDER_GMAIL_ENABLED`, `CALENDAR_PROVIDER_GOOGLE_ENABLED`.
 
 use jsonwebtoken::Algorithm;

@@ -41,6 +41,7 @@ mod transport;
 
 pub use catalogue::{built_in_names, is_built_in, logo, needs_hosted_domain};
 pub use classify::verdict_table;
+pub use client_auth::PublicClientKey;
 pub use consumer_domains::is_consumer_domain;
 pub use error::{
     AuthorizationError, Delivery, IdTokenError, MAX_TOKEN, ProviderError, TOKEN_TOO_LARGE,

@@ -5,7 +5,8 @@
 //! an address is verified. If exactly one tenant is configured, that tenant vouches as
 //! well, for its people whose principal name is in its own domain.
 //!
-//! Variables: `AUTH_MICROSOFT_ENABLED`, `_CLIENT_ID`, `_CLIENT_SECRET`, `_TENANT_ID` (a
+//! Variables: `AUTH_MICROSOFT_ENABLED`, `_CLIENT_ID`, `_CLIENT_SECRET`, those of
+//! `client_auth/settings.rs`, `_TENANT_ID` (a
 //! tenant's id, `common`, `organizations`, `consumers`; `common` by default),
 //! `_ALLOWED_TENANTS`, `_AUTHORITY`, and the others as for Google;
 //! `MESSAGING_PROVIDER_MICROSOFT_ENABLED`, `CALENDAR_PROVIDER_MICROSOFT_ENABLED`.

@@ -1,7 +1,8 @@
 //! Any OpenID provider, by its variables alone (R3).
 //!
 //! Variables: `AUTH_OIDC_<NAME>_ISSUER`, `_CLIENT_ID`, `_CLIENT_SECRET` (absent for a public
-//! client), `_TOKEN_AUTH_METHOD`, `_PRIVATE_KEY`, `_PRIVATE_KEY_ID`, `_LABEL`,
+//! client), `_TOKEN_AUTH_METHOD`, `_TOKEN_AUTH_SIGNING_ALG`, `_TOKEN_AUTH_AUDIENCE`,
+//! `_PRIVATE_KEY`, `_PRIVATE_KEY_ID`, `_CLIENT_ASSERTION_FILE`, `_LABEL`,
 //! `_SCOPES`, `_MESSAGING_SCOPES`, `_CALENDAR_SCOPES`, `_OFFLINE`,
 //! `_AUTHORIZE_PARAMETERS`, `_SELECT_ACCOUNT`, `_AUDIENCES`, `_CALLBACK_URL`,
 //! `_APIS_CALLBACK_URL`, `_AUTO_CONNECT`, `_AUTO_CONNECT_DOMAINS`, `_EMAIL_CLAIM`,
@@ -10,10 +11,9 @@
 
 use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
 use latchkey_domain::{ProviderName, ScopeSet};
-use secrecy::SecretString;
 
 use crate::catalogue;
-use crate::client_auth::ClientAuthentication;
+use crate::client_auth::ClientCredentials;
 use crate::definition::{AutoConnect, Definition, OfflineScope, RequestedData, well_known};
 use crate::email::{self, EmailRule};
 use crate::issuer::IssuerRule;
@@ -68,8 +68,7 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
     read_all! {
         let (issuer, url) = reader.issuer("ISSUER", None);
         let client_id = reader.client_id(name.as_str());
-        let client_secret = reader.optional("CLIENT_SECRET");
-        let client_authentication = ClientAuthentication::read(reader);
+        let credentials = ClientCredentials::read(reader);
         let label = reader.optional("LABEL");
         let audiences = reader.environment.list(&reader.name("AUDIENCES"));
         let email_claim = claim(reader, "EMAIL_CLAIM");
@@ -102,8 +101,9 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
             tenant: None,
         },
         client_id,
-        client_authentication,
-        client_secret: client_secret.map(SecretString::from),
+        client_authentication: credentials.authentication,
+        assertion_audience: credentials.audience,
+        client_secret: credentials.secret,
         audiences: audiences.into_iter().collect(),
         email_claim: email_claim.unwrap_or_else(|| email::CLAIM.to_owned()),
         subject_claim,

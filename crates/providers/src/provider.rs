@@ -1,6 +1,7 @@
 //! One provider: requests to it, and what is known of it.
 
 mod authorize;
+mod client_keys;
 mod end_session;
 mod identity;
 mod logout;

@@ -1,5 +1,7 @@
 //! The providers that are switched on.
 
+mod client_keys;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,8 @@
 //! Tests against the demo provider over HTTP.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+#[path = "demo/client_authentication.rs"]
+mod client_authentication;
 #[path = "demo/conformance.rs"]
 mod conformance;
 #[path = "demo/id_token.rs"]

@@ -59,8 +59,22 @@ fn document(app: &App, realm: &Realm) -> Value {
         document["code_challenge_methods_supported"] = json!(["plain"]);
     }
     document["grant_types_supported"] = json!(["authorization_code", "refresh_token"]);
-    document["token_endpoint_auth_methods_supported"] =
-        json!(["client_secret_post", "client_secret_basic"]);
+    document["token_endpoint_auth_methods_supported"] = match flavour {
+        Flavour::Google => json!(["client_secret_post", "client_secret_basic"]),
+        Flavour::Microsoft => {
+            json!([
+                "client_secret_post",
+                "private_key_jwt",
+                "client_secret_basic"
+            ])
+        }
+        Flavour::Oidc => json!([
+            "client_secret_post",
+            "client_secret_basic",
+            "client_secret_jwt",
+            "private_key_jwt"
+        ]),
+    };
     document["scopes_supported"] = json!(["openid", "email", "profile", "offline_access"]);
     let revocation = match flavour {
         Flavour::Google => true,

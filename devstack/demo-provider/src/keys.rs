@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
@@ -112,13 +113,13 @@ impl SigningKey {
         }
     }
 
-    /// Returns the private key of a key on P-256 as PEM of PKCS #8.
+    /// Returns the private key as PEM of PKCS #8.
     pub fn to_pem(&self) -> Result<String, KeyError> {
-        let Pair::Ec(pair) = &*self.pair else {
-            return Err(KeyError);
+        let der = match &*self.pair {
+            Pair::Rsa(pair) => pair.as_der().map(|der| der.as_ref().to_vec()),
+            Pair::Ec(pair) => pair.to_pkcs8v1().map(|der| der.as_ref().to_vec()),
         };
-        let der = pair.to_pkcs8v1().map_err(|_| KeyError)?;
-        let text = STANDARD.encode(der.as_ref());
+        let text = STANDARD.encode(der.map_err(|_| KeyError)?);
         let lines: Vec<&str> = text
             .as_bytes()
             .chunks(64)

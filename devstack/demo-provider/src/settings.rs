@@ -101,9 +101,19 @@ pub struct Settings {
     pub public_client: bool,
     /// The valid client secrets. If the list is empty, that of the configuration is the only one.
     pub client_secrets: Vec<String>,
-    /// Public key of the client, an uncompressed point on P-256. The client authenticates with
-    /// assertions that this key verifies (`private_key_jwt`).
-    pub client_key: Option<Vec<u8>>,
+    /// JWK set of the client, which authenticates with assertions that one of its keys verifies
+    /// (`private_key_jwt`).
+    pub client_jwks: Option<Value>,
+    /// The same, fetched from this address when an assertion names an unknown key.
+    pub client_jwks_uri: Option<String>,
+    /// The client authenticates with assertions that have a MAC by its secret
+    /// (`client_secret_jwt`).
+    pub client_secret_jwt: bool,
+    /// The client authenticates with one of these assertions of another issuer, as they stand.
+    pub client_assertions: Vec<String>,
+    /// The only audience that an assertion may have. If it is absent, the token endpoint and the
+    /// issuer are accepted.
+    pub client_assertion_audience: Option<String>,
     /// Name of the [`SampleResponse`](crate::SampleResponse) with which an unknown, revoked or
     /// used refresh token is refused. If it is absent or unknown, the response is that of RFC
     /// 6749.
@@ -125,7 +135,11 @@ impl Default for Settings {
             compressed: false,
             public_client: false,
             client_secrets: Vec::new(),
-            client_key: None,
+            client_jwks: None,
+            client_jwks_uri: None,
+            client_secret_jwt: false,
+            client_assertions: Vec::new(),
+            client_assertion_audience: None,
             dead_grant: None,
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::keys::{KeyError, SigningKey};
 use crate::people::Person;
@@ -70,6 +71,8 @@ pub(crate) struct State {
     pub faults: Vec<Fault>,
     /// Sample responses by the refresh token to which they respond.
     pub sample_responses: HashMap<String, &'static SampleResponse>,
+    /// The keys of the client, as they were last fetched from its address.
+    pub client_keys: Option<Value>,
     /// `jti` of the accepted client assertions.
     pub assertions: BTreeSet<String>,
     pub misbehaviours: BTreeMap<Flavour, Misbehaviour>,
@@ -96,6 +99,7 @@ impl State {
             keys,
             faults: Vec::new(),
             sample_responses: HashMap::new(),
+            client_keys: None,
             assertions: BTreeSet::new(),
             misbehaviours: BTreeMap::new(),
             counters: BTreeMap::new(),

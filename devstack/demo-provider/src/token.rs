@@ -1,5 +1,6 @@
 //! Token, revocation and userinfo endpoints.
 
+mod client_assertion;
 mod client_authentication;
 mod error_response;
 mod revocation_and_userinfo;
@@ -30,10 +31,12 @@ pub(crate) async fn token(request: HttpRequest, app: Data<Arc<App>>, body: Bytes
         return HttpResponse::NotFound().finish();
     };
     let form = form(&body);
+    client_assertion::fetch_keys(&app, &form).await;
     let grant_type = form.get("grant_type").map(String::as_str);
     app.serve(&request, &realm, Endpoint::Token, grant_type, || {
         let answer = if client_is_authenticated(&app, &request, &form) {
             let method = client_auth_method(&request, &form);
+            client_assertion::count_key(&app, &form);
             app.state()
                 .count(realm.flavour, Endpoint::Client, Some(method));
             match grant_type {

@@ -20,13 +20,11 @@ use crate::port::with_free_ports;
 use crate::run_directory::EXTERNAL_DIRECTORY;
 
 /// Settings of a server whose data is deleted after the run.
-const FAST: [&str; 5] = [
+const FAST: [&str; 4] = [
     "fsync=off",
     "synchronous_commit=off",
     "full_page_writes=off",
     "shared_buffers=64MB",
-    // These servers do not run long enough to need it.
-    "autovacuum=off",
 ];
 /// Settings of a server that is measured.
 const DURABLE: [&str; 4] = [

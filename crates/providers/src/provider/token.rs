@@ -17,7 +17,7 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::Provider;
-use crate::client_auth::{ASSERTION_TYPE, ClientAuthentication};
+use crate::client_auth::{Audience, ClientAssertion, ClientAuthentication, Statement};
 use crate::discovery::Metadata;
 use crate::transport::Response;
 use crate::{
@@ -46,6 +46,12 @@ where
     }
 }
 
+/// What a response may repeat and no log may show.
+fn sent_with<'a>(token: &'a RefreshToken, assertion: Option<&'a ClientAssertion>) -> Vec<&'a str> {
+    let assertion = assertion.map(ClientAssertion::expose);
+    std::iter::once(token.expose()).chain(assertion).collect()
+}
+
 impl Provider {
     async fn send(&self, endpoint: &Url, request: HttpRequest) -> Result<Response, TokenError> {
         self.http
@@ -70,20 +76,25 @@ impl Provider {
         }
     }
 
-    /// Further parameters of a request, if the client authenticates with an assertion
-    /// (RFC 7523).
-    fn assertion(&self, metadata: &Metadata) -> Result<Vec<(&'static str, String)>, TokenError> {
-        let ClientAuthentication::PrivateKey(key) = &metadata.client_authentication else {
-            return Ok(Vec::new());
+    /// The assertion of one request. `None` if the client authenticates without one.
+    async fn assertion(&self, metadata: &Metadata) -> Result<Option<ClientAssertion>, TokenError> {
+        let definition = &self.definition;
+        let statement = Statement {
+            client_id: self.client_id(),
+            // Also for the revocation endpoint: RFC 7009 names no other audience.
+            audience: match definition.assertion_audience {
+                Audience::TokenEndpoint => metadata.token.as_str(),
+                Audience::Issuer => definition.issuer.shown(),
+            },
+            now: self.clock.now(),
         };
-        let audience = metadata.token.as_str();
-        let assertion = key
-            .assert(self.client_id(), audience, self.clock.now())
-            .ok_or_else(|| TokenError::of(FailureClass::ClientMisconfigured).not_sent())?;
-        Ok(vec![
-            ("client_assertion_type", ASSERTION_TYPE.to_owned()),
-            ("client_assertion", assertion),
-        ])
+        let secret = definition.client_secret.as_ref();
+        let assertion = metadata.client_authentication.assertion(
+            &statement,
+            secret,
+            &metadata.assertion_algorithms,
+        );
+        Ok(assertion.await?)
     }
 
     /// Exchanges an authorization code for tokens. If the response names no scopes, they
@@ -105,18 +116,21 @@ impl Provider {
         let client = self
             .client(&metadata)
             .set_token_uri(TokenUrl::from_url(metadata.token.clone()));
+        let assertion = self.assertion(&metadata).await?;
         // The response may repeat what was sent.
         let sent = [code.secret().clone(), pkce_verifier.secret().clone()];
+        let mut sent: Vec<&str> = sent.iter().map(String::as_str).collect();
+        sent.extend(assertion.as_ref().map(ClientAssertion::expose));
         let mut token_request = client
             .exchange_code(code)
             .set_pkce_verifier(pkce_verifier)
             .set_redirect_uri(Cow::Owned(RedirectUrl::from_url(redirect_uri.clone())));
-        for (name, value) in self.assertion(&metadata)? {
+        for (name, value) in assertion.iter().flat_map(ClientAssertion::parameters) {
             token_request = token_request.add_extra_param(name, value);
         }
         let result = token_request.request(&do_not_send);
         let answer = self.send(&metadata.token, request(result)?).await?;
-        let mut answer = self.read(&answer, &sent.each_ref().map(String::as_str))?;
+        let mut answer = self.read(&answer, &sent)?;
         if answer.granted_scopes.is_none() {
             answer.granted_scopes = Some(self.requested_scopes(purpose, &metadata));
         }
@@ -148,9 +162,12 @@ impl Provider {
             .client(&metadata)
             .set_token_uri(TokenUrl::from_url(metadata.token.clone()));
         let token = oauth2::RefreshToken::new(refresh_token.expose().to_owned());
+        let assertion = self.assertion(&metadata).await?;
         let mut token_request = client.exchange_refresh_token(&token);
-        let own = self.definition.quirks.refresh_parameters(challenge);
-        for (name, value) in own.into_iter().chain(self.assertion(&metadata)?) {
+        for (name, value) in self.definition.quirks.refresh_parameters(challenge) {
+            token_request = token_request.add_extra_param(name, value);
+        }
+        for (name, value) in assertion.iter().flat_map(ClientAssertion::parameters) {
             token_request = token_request.add_extra_param(name, value);
         }
         let result = token_request.request(&do_not_send);
@@ -159,7 +176,7 @@ impl Provider {
             .refresh_form(&metadata.token, request(result)?)
             .await
             .map_err(|failure| classify::failure(&failure))?;
-        self.read(&answer, &[refresh_token.expose()])
+        self.read(&answer, &sent_with(refresh_token, assertion.as_ref()))
     }
 
     /// Revokes the grant (RFC 7009). A grant that the provider does not know counts as
@@ -181,10 +198,11 @@ impl Provider {
             .client(&metadata)
             .set_revocation_url(RevocationUrl::from_url(formal));
         let token = oauth2::RefreshToken::new(refresh_token.expose().to_owned());
+        let assertion = self.assertion(&metadata).await?;
         let mut revocation_request = client
             .revoke_token(StandardRevocableToken::RefreshToken(token))
             .map_err(|_| TokenError::of(FailureClass::RequestRejected))?;
-        for (name, value) in self.assertion(&metadata)? {
+        for (name, value) in assertion.iter().flat_map(ClientAssertion::parameters) {
             revocation_request = revocation_request.add_extra_param(name, value);
         }
         let result = revocation_request.request(&do_not_send);
@@ -192,7 +210,7 @@ impl Provider {
         if answer.status.is_success() {
             return Ok(Revocation::Confirmed);
         }
-        let refused = self.refusal(&answer, &[refresh_token.expose()]);
+        let refused = self.refusal(&answer, &sent_with(refresh_token, assertion.as_ref()));
         match refused.code.as_deref() {
             Some("invalid_token" | "invalid_grant") => Ok(Revocation::Confirmed),
             Some("unsupported_token_type") => Ok(Revocation::NotSupported),

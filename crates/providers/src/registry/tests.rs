@@ -476,6 +476,72 @@ fn the_method_of_client_authentication_is_checked() {
     assert_eq!(culprit_of(&[by_key]), key);
     assert_eq!(culprit_of(&[by_key, (key, "s3cret")]), key);
     assert_eq!(culprit_of(&[SECRET, (key, "s3cret")]), key);
+    // The key of a MAC is as long as its hash.
+    let mac = (METHOD, "client_secret_jwt");
+    assert_eq!(culprit_of(&[SECRET, mac]), SECRET.0);
+    assert_eq!(culprit_of(&[mac]), SECRET.0);
+    let long = (SECRET.0, "s3cret-s3cret-s3cret-s3cret-s3cret");
+    assert!(read(&[&ACME, &[long, mac]]).is_ok());
+    // What is signed with which algorithm and for whom is only asked where something is signed.
+    for (name, value) in [
+        ("AUTH_OIDC_ACME_TOKEN_AUTH_SIGNING_ALG", "ES256"),
+        ("AUTH_OIDC_ACME_TOKEN_AUTH_SIGNING_ALG", "s3cret"),
+        ("AUTH_OIDC_ACME_TOKEN_AUTH_AUDIENCE", "issuer"),
+        ("AUTH_OIDC_ACME_TOKEN_AUTH_AUDIENCE", "s3cret"),
+    ] {
+        assert_eq!(culprit_of(&[SECRET, (name, value)]), name);
+    }
+    // A token in a variable would expire in it.
+    let assertion = ("AUTH_OIDC_ACME_CLIENT_ASSERTION", "s3.cr.et");
+    assert_eq!(culprit_of(&[assertion]), assertion.0);
+}
+
+// R51
+#[test]
+fn a_built_in_provider_needs_a_secret_or_another_method() {
+    assert_eq!(culprit(&[&GOOGLE[..2]]), "AUTH_GOOGLE_CLIENT_SECRET");
+    let key = latchkey_signing_keys::generate(jsonwebtoken::Algorithm::ES256, Some("k")).unwrap();
+    let by_key = [
+        ("AUTH_MICROSOFT_TOKEN_AUTH_METHOD", "private_key_jwt"),
+        ("AUTH_MICROSOFT_PRIVATE_KEY", key.as_str()),
+    ];
+    assert!(read(&[&MICROSOFT[..2], &by_key]).is_ok());
+    assert_eq!(culprit(&[&MICROSOFT, &by_key]), MICROSOFT[2].0);
+    // Each tenant has an issuer of its own.
+    let issuer = ("AUTH_MICROSOFT_TOKEN_AUTH_AUDIENCE", "issuer");
+    assert_eq!(culprit(&[&MICROSOFT[..2], &by_key, &[issuer]]), issuer.0);
+    let tenant = ("AUTH_MICROSOFT_TENANT_ID", TENANT);
+    assert!(read(&[&MICROSOFT[..2], &by_key, &[issuer, tenant]]).is_ok());
+}
+
+// R51
+#[test]
+fn an_unusable_key_of_a_client_is_told_in_words() {
+    const KEY: &str = "AUTH_OIDC_ACME_PRIVATE_KEY";
+    const METHOD: (&str, &str) = ("AUTH_OIDC_ACME_TOKEN_AUTH_METHOD", "private_key_jwt");
+    let small = include_str!("../../../signing-keys/src/rsa-1024.pem");
+    let public = "-----BEGIN PUBLIC KEY-----\ns3cret\n-----END PUBLIC KEY-----";
+    for (value, word) in [
+        (small, "fewer than 2048 bits"),
+        (public, "is a public key"),
+        ("s3cret", "PEM of PKCS #8"),
+    ] {
+        let errors = read(&[&ACME, &[METHOD, (KEY, value)]]).unwrap_err();
+        let error = first(&errors);
+        assert_eq!(error.name, KEY);
+        assert!(error.problem.contains(word), "{error}");
+    }
+    let missing = ("AUTH_OIDC_ACME_PRIVATE_KEY_FILE", "/nowhere/s3cret.pem");
+    assert_eq!(culprit(&[&ACME, &[METHOD, missing]]), missing.0);
+    let key = latchkey_signing_keys::generate(jsonwebtoken::Algorithm::ES256, Some("k")).unwrap();
+    let with = |more: (&'static str, &'static str)| {
+        culprit(&[&ACME, &[METHOD, (KEY, key.as_str()), more]])
+    };
+    // An elliptic key cannot sign with RSA, and one key has one id.
+    let algorithm = ("AUTH_OIDC_ACME_TOKEN_AUTH_SIGNING_ALG", "PS256");
+    assert_eq!(with(algorithm), algorithm.0);
+    let ids = ("AUTH_OIDC_ACME_PRIVATE_KEY_ID", "new,old");
+    assert_eq!(with(ids), ids.0);
 }
 
 // R40

@@ -1,8 +1,8 @@
 //! R47, R51: differences between providers that follow the standards. Each kind of response
 //! is accepted.
 
-use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour, Misbehaviour as M, SigningKey};
-use latchkey_providers::{IdTokenError, ProviderError, Purpose, Revocation, TOKEN_TOO_LARGE};
+use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour, Misbehaviour as M};
+use latchkey_providers::{IdTokenError, ProviderError, Purpose, TOKEN_TOO_LARGE};
 use serde_json::{Value, json};
 
 use crate::support::{World, parameter, request, world};
@@ -183,53 +183,6 @@ async fn further_parameters_are_added_to_the_authorize_url() {
     let hint = sent_to_authorize(&world, "kc_idp_hint").await;
     assert_eq!(hint.as_deref(), Some("acme"));
     world.sign_in("demo").await.unwrap();
-}
-
-/// Sign-in, refresh and revocation, by a client that authenticates only with this method.
-async fn authenticates(world: &World, method: &str) {
-    let tokens = world.tokens("demo").await;
-    world.verify("demo", &tokens).await.unwrap();
-    let provider = world.provider("demo");
-    let refreshed = provider.refresh(&tokens.refresh_token.unwrap()).await;
-    let token = refreshed.unwrap().refresh_token.unwrap();
-    let revoked = provider.revoke(&token).await.unwrap();
-    assert_eq!(revoked, Revocation::Confirmed);
-    let counter = format!("oidc.client.{method}");
-    assert_eq!(world.demo.counter(&counter), 2, "{method}");
-}
-
-#[tokio::test]
-async fn the_client_authenticates_by_the_configured_method() {
-    const METHOD: &str = "AUTH_OIDC_DEMO_TOKEN_AUTH_METHOD";
-    const NO_SECRET: (&str, &str) = ("AUTH_OIDC_DEMO_CLIENT_SECRET", "");
-    for method in ["client_secret_basic", "client_secret_post"] {
-        let world = world(&[(METHOD, method)]).await;
-        // The configured method is used although the document announces another one.
-        announce(
-            &world,
-            "token_endpoint_auth_methods_supported",
-            json!(["private_key_jwt"]),
-        );
-        authenticates(&world, method).await;
-    }
-    let public = world(&[(METHOD, "none"), NO_SECRET]).await;
-    public.demo.change(|settings| settings.public_client = true);
-    authenticates(&public, "none").await;
-
-    let key = SigningKey::ec().unwrap();
-    let pem = key.to_pem().unwrap();
-    let with_key = world(&[
-        (METHOD, "private_key_jwt"),
-        NO_SECRET,
-        ("AUTH_OIDC_DEMO_PRIVATE_KEY", &pem),
-        ("AUTH_OIDC_DEMO_PRIVATE_KEY_ID", "client-key"),
-    ])
-    .await;
-    let public = key.public_bytes();
-    with_key
-        .demo
-        .change(|settings| settings.client_key = Some(public));
-    authenticates(&with_key, "private_key_jwt").await;
 }
 
 #[tokio::test]

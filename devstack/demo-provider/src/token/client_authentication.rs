@@ -1,23 +1,20 @@
 //! Authentication of the client at the token endpoint.
 
-use std::collections::HashMap;
-
 use actix_web::HttpRequest;
 use actix_web::http::header::AUTHORIZATION;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use serde_json::Value;
+use base64::engine::general_purpose::STANDARD;
 
+use super::client_assertion;
+pub(super) use super::client_assertion::Form;
 use crate::app::App;
-
-/// Fields of a form.
-pub(super) type Form = HashMap<String, String>;
 
 /// Returns the client's authentication method (OpenID Connect Core section 9).
 pub(super) fn client_auth_method(request: &HttpRequest, form: &Form) -> &'static str {
     if request.headers().contains_key(AUTHORIZATION) {
         "client_secret_basic"
+    } else if form.contains_key("client_assertion") && client_assertion::is_mac(form) {
+        "client_secret_jwt"
     } else if form.contains_key("client_assertion") {
         "private_key_jwt"
     } else if form.contains_key("client_secret") {
@@ -25,41 +22,6 @@ pub(super) fn client_auth_method(request: &HttpRequest, form: &Form) -> &'static
     } else {
         "none"
     }
-}
-
-/// Returns `true` if the client's assertion (RFC 7523 section 3) is signed with its key, issued
-/// for this provider, not expired, and not used before.
-fn assertion_is_valid(app: &App, form: &Form, key: &[u8]) -> bool {
-    let Some((message, signature)) = form
-        .get("client_assertion")
-        .and_then(|assertion| assertion.rsplit_once('.'))
-    else {
-        return false;
-    };
-    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap_or_default();
-    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key);
-    if key.verify(message.as_bytes(), &signature).is_err() {
-        return false;
-    }
-    let claims = message
-        .split_once('.')
-        .and_then(|(_, payload)| URL_SAFE_NO_PAD.decode(payload).ok())
-        .and_then(|payload| serde_json::from_slice::<Value>(&payload).ok())
-        .unwrap_or_default();
-    let client = app.config.client_id.as_str();
-    let audience = format!("{}/oidc/token", app.base);
-    let now = app.now();
-    let alive = claims["exp"]
-        .as_i64()
-        .is_some_and(|expires| expires > now && expires <= now + 600);
-    let fresh = claims["jti"]
-        .as_str()
-        .is_some_and(|id| app.state().assertions.insert(id.to_owned()));
-    claims["iss"] == client
-        && claims["sub"] == client
-        && claims["aud"] == audience.as_str()
-        && alive
-        && fresh
 }
 
 /// Returns `true` if the secret is one of the client's.
@@ -72,12 +34,27 @@ fn is_secret(app: &App, secret: &str) -> bool {
 }
 
 pub(super) fn client_is_authenticated(app: &App, request: &HttpRequest, form: &Form) -> bool {
-    let (public, key) = {
-        let settings = &app.state().settings;
-        (settings.public_client, settings.client_key.clone())
-    };
-    if let Some(key) = key {
-        return assertion_is_valid(app, form, &key);
+    let settings = app.state().settings.clone();
+    let public = settings.public_client;
+    if !settings.client_assertions.is_empty() {
+        // Another issuer's, for which freshness is that issuer's matter.
+        return form
+            .get("client_assertion")
+            .is_some_and(|assertion| settings.client_assertions.contains(assertion));
+    }
+    if settings.client_jwks.is_some() || settings.client_jwks_uri.is_some() {
+        return client_assertion::is_signed(app, form)
+            && client_assertion::is_fresh(app, request, form);
+    }
+    if settings.client_secret_jwt {
+        let mut secrets = settings.client_secrets;
+        if secrets.is_empty() {
+            secrets.push(app.config.client_secret.clone());
+        }
+        return secrets
+            .iter()
+            .any(|secret| client_assertion::has_mac(form, secret))
+            && client_assertion::is_fresh(app, request, form);
     }
     if public {
         return client_auth_method(request, form) == "none"

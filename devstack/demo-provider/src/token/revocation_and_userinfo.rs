@@ -7,6 +7,7 @@ use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::{Value, json};
 
+use super::client_assertion;
 use super::client_authentication::client_is_authenticated;
 use super::error_response::{CLIENT, REQUEST, bad_request};
 use super::form;
@@ -19,6 +20,7 @@ pub(crate) async fn revoke(request: HttpRequest, app: Data<Arc<App>>, body: Byte
         return HttpResponse::NotFound().finish();
     };
     let form = form(&body);
+    client_assertion::fetch_keys(&app, &form).await;
     app.serve(&request, &realm, Endpoint::Revocation, None, || {
         if realm.flavour == Flavour::Oidc && !client_is_authenticated(&app, &request, &form) {
             return CLIENT.to_response(realm.flavour);
