@@ -246,6 +246,11 @@ impl Application {
         tasks.spawn("gRPC client certificates", async move {
             state.grpc_clients.watch_files(stopped).await;
         });
+        let providers = self.state.providers.clone();
+        tasks.spawn(
+            "keys of clients at providers",
+            providers.watch_client_keys(stop.clone()),
+        );
         if self.state.config.multi_workspace {
             let hosts = custom_hosts::keep_fresh(
                 self.state.pool.clone(),

@@ -4,6 +4,7 @@ pub mod admission;
 pub mod agreement;
 pub mod authorization_error;
 pub mod callback;
+pub mod client_jwks;
 pub mod complete;
 pub mod connect;
 pub mod consent;

@@ -6,7 +6,7 @@ use utoipa::openapi::OpenApi;
 use crate::account::{connections, members as members_page, overview, sessions};
 use crate::http::router::Routes;
 use crate::http::{health, static_files};
-use crate::login::{review_page, sign_in_page, welcome_page};
+use crate::login::{client_jwks, review_page, sign_in_page, welcome_page};
 use crate::workspace::{custom_domain, domains, invitations, members, verification_link};
 use crate::{login, session};
 
@@ -22,6 +22,7 @@ fn add_all(routes: &mut Routes<'_>) {
     routes.add(__path_openapi, openapi);
     static_files::routes(routes);
     login::routes::routes(routes);
+    client_jwks::routes(routes);
     session::routes::routes(routes);
     domains::routes(routes);
     invitations::routes(routes);

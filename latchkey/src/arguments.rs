@@ -50,6 +50,8 @@ pub enum Command {
     Keys(keys::Command),
     /// Print the redirect URIs and origins to register at each provider.
     RedirectUris,
+    /// Print the public keys with which Latchkey authenticates at providers, as a JWK set.
+    ClientKeys,
     /// Bring the database's schema up to date.
     #[command(subcommand)]
     Migrations(migrations::Command),

@@ -9,6 +9,7 @@ mod answer;
 mod arguments;
 mod audit;
 mod channels;
+mod client_keys;
 mod completion;
 mod console;
 mod database;
@@ -68,6 +69,7 @@ async fn carry_out(
         Command::Policy(command) => policy::run(&command),
         Command::Keys(command) => keys::run(&command),
         Command::RedirectUris => redirect_uris::run(environment),
+        Command::ClientKeys => client_keys::run(environment),
         Command::Migrations(command) => migrations::run(environment, command, console).await,
         Command::Doctor(doctor) => {
             let report = doctor.examine(environment, Arc::new(SystemClock)).await?;

@@ -155,7 +155,7 @@ pub const NEEDS: &[Needs] = &[
         network: "broker, as the user of sync-svc",
     },
     Needs {
-        commands: &["redirect-uris"],
+        commands: &["redirect-uris", "client-keys"],
         role: Role::None,
         variables: &["AUTH_…"],
         optional: LINKS,

@@ -189,6 +189,13 @@ impl Application {
             "certificates of the gRPC server",
             self.tls.clone().watch_files(background.clone()),
         );
+        behind.spawn(
+            "keys of clients at providers",
+            engine
+                .providers()
+                .clone()
+                .watch_client_keys(background.clone()),
+        );
         behind.spawn("audit", self.audit.run(background.clone()));
         behind.spawn(
             "re-sealing",

@@ -114,6 +114,7 @@ pub fn is_json_api(path: &str) -> bool {
             | "/auth/sessions"
             | "/openapi.json"
             | "/.well-known/jwks.json"
+            | "/.well-known/client-jwks.json"
             | "/healthz"
     ) || path.starts_with("/auth/sessions/")
         || path.starts_with("/auth/workspace/")

@@ -25,7 +25,7 @@ pub(super) async fn openid_metadata(state: web::Data<State>) -> HttpResponse {
 }
 
 /// Returns a document that any origin may read, and caches keep for five minutes.
-pub(super) fn public(content_type: &'static str, document: &Value) -> HttpResponse {
+pub fn public(content_type: &'static str, document: &Value) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header(("Cache-Control", "public, max-age=300"))
         .insert_header(("Access-Control-Allow-Origin", "*"))

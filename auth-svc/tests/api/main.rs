@@ -10,6 +10,7 @@
 
 mod audit;
 mod backchannel_logout;
+mod client_authentication;
 mod client_generators;
 mod commands;
 mod configuration;

@@ -15,6 +15,7 @@ mod cache;
 mod caller_limits;
 mod certificates;
 mod circuit_breaker;
+mod client_authentication;
 mod crash;
 mod database_outage;
 mod database_restart;
