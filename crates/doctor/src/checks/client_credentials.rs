@@ -51,14 +51,17 @@ fn finding(source: &str, provider: &str, reply: &str) -> Finding {
     Finding {
         code: "client_credentials",
         runbook: Runbook::ClientSecret,
-        problem: format!("{provider} does not accept the client secret: {reply}"),
+        problem: format!(
+            "{provider} does not accept the client secret or the client's key: {reply}"
+        ),
         looked_at: format!(
             "a token request to {provider} with the credentials of {source} and a code that does \
              not exist"
         ),
         remedy: format!(
-            "compare id and secret with the registration at {provider}: has the secret expired, \
-             was it replaced? Set it at auth-svc and refresh-svc and restart them"
+            "compare id and secret, or TOKEN_AUTH_METHOD and the output of `latchkey client-keys`, \
+             with the registration at {provider}: has the secret expired, was it replaced? Set it at \
+             auth-svc and refresh-svc and restart them"
         ),
     }
 }
