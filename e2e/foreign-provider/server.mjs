@@ -2,14 +2,17 @@
 // when it listens. See tests/foreign_provider/main.rs.
 import Provider from 'oidc-provider';
 
-const { PORT, CLIENT_ID, CLIENT_SECRET, REDIRECT_URIS, ACCESS_TOKEN_TTL } = process.env;
+const { PORT, CLIENT_ID, CLIENT_SECRET, REDIRECT_URIS, ACCESS_TOKEN_TTL, JWKS_URI } = process.env;
 const issuer = `http://127.0.0.1:${PORT}`;
 
 const provider = new Provider(issuer, {
   clients: [
     {
       client_id: CLIENT_ID,
-      client_secret: CLIENT_SECRET,
+      // With an address of keys, the client authenticates with a key in place of the secret.
+      ...(JWKS_URI
+        ? { token_endpoint_auth_method: 'private_key_jwt', jwks_uri: JWKS_URI }
+        : { client_secret: CLIENT_SECRET }),
       redirect_uris: REDIRECT_URIS.split(' '),
       grant_types: ['authorization_code', 'refresh_token'],
       response_types: ['code'],

@@ -68,6 +68,12 @@ fn a_certified_provider_signs_in_and_refreshes_by_configuration_alone() -> anyho
     })
 }
 
+// R51: the provider fetches the keys of the client and accepts an assertion once.
+#[test]
+fn a_certified_provider_accepts_the_key_of_the_client_in_place_of_a_secret() -> anyhow::Result<()> {
+    sign_in_refresh_disconnect(Foreign::OidcProviderByKey, 2, Revoked::AtProvider)
+}
+
 // R3
 #[test]
 fn a_public_client_of_a_mock_server_signs_in_refreshes_and_is_revoked() -> anyhow::Result<()> {

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use devstack::Options;
 use latchkey_e2e::packages;
 use latchkey_servers::{Child, ChildSpec, free_port};
+use latchkey_signing_keys::{Algorithm, generate};
 
 const CLIENT_ID: &str = "latchkey";
 const CLIENT_SECRET: &str = "a-secret-that-is-long-enough";
@@ -18,6 +19,8 @@ const TENANT: &str = "5d5f6f0c-2f0f-4d37-9b5f-0d3b0f6a3b11";
 pub enum Foreign {
     /// npm `oidc-provider`, certified.
     OidcProvider,
+    /// The same, for a client that authenticates with a key (`private_key_jwt`).
+    OidcProviderByKey,
     /// npm `oauth2-mock-server`.
     MockServer,
     /// npm `emulate` as Google.
@@ -34,8 +37,9 @@ pub enum Foreign {
     Django,
 }
 
-const ALL: [Foreign; 8] = [
+const ALL: [Foreign; 9] = [
     Foreign::OidcProvider,
+    Foreign::OidcProviderByKey,
     Foreign::MockServer,
     Foreign::Google,
     Foreign::Microsoft,
@@ -62,6 +66,14 @@ static PORTS: LazyLock<Result<Ports, String>> = LazyLock::new(|| {
         providers,
     })
 });
+
+/// The key with which the client authenticates.
+static CLIENT_KEY: LazyLock<Option<String>> =
+    LazyLock::new(|| generate(Algorithm::ES256, None).ok());
+
+fn client_key() -> anyhow::Result<String> {
+    CLIENT_KEY.clone().context("no key was generated")
+}
 
 fn ports() -> anyhow::Result<&'static Ports> {
     PORTS
@@ -99,6 +111,7 @@ impl Foreign {
     pub fn name(self) -> &'static str {
         match self {
             Self::OidcProvider => "foreign",
+            Self::OidcProviderByKey => "foreign_by_key",
             Self::MockServer => "mock_server",
             Self::Google => "google",
             Self::Microsoft => "microsoft",
@@ -121,7 +134,7 @@ impl Foreign {
     pub fn login(self) -> String {
         match self {
             // The provider makes the mail address from the login.
-            Self::OidcProvider => self.name().to_owned(),
+            Self::OidcProvider | Self::OidcProviderByKey => self.name().to_owned(),
             _ => self.address(),
         }
     }
@@ -168,7 +181,10 @@ impl Foreign {
             _ => format!("AUTH_OIDC_{}", self.name().to_uppercase()),
         };
         let mut variables = vec![("CLIENT_ID", CLIENT_ID.to_owned())];
-        if !matches!(self, Self::MockServer | Self::Hello) {
+        if !matches!(
+            self,
+            Self::MockServer | Self::Hello | Self::OidcProviderByKey
+        ) {
             variables.push(("CLIENT_SECRET", CLIENT_SECRET.to_owned()));
         }
         variables.extend(match self {
@@ -183,6 +199,13 @@ impl Foreign {
             Self::OidcProvider | Self::Okta => vec![
                 ("ISSUER", base),
                 ("SCOPES", "openid email profile offline_access".to_owned()),
+            ],
+            Self::OidcProviderByKey => vec![
+                ("ISSUER", base),
+                ("SCOPES", "openid email profile offline_access".to_owned()),
+                ("TOKEN_AUTH_METHOD", "private_key_jwt".to_owned()),
+                ("TOKEN_AUTH_AUDIENCE", "issuer".to_owned()),
+                ("PRIVATE_KEY", client_key()?),
             ],
             Self::Hello => vec![
                 ("ISSUER", base),
@@ -267,6 +290,10 @@ impl Foreign {
         };
         let spec = match self {
             Self::OidcProvider => spec.arg("server.mjs").env("ACCESS_TOKEN_TTL", "3600"),
+            Self::OidcProviderByKey => spec.arg("server.mjs").env("ACCESS_TOKEN_TTL", "3600").env(
+                "JWKS_URI",
+                format!("{public_url}/.well-known/client-jwks.json"),
+            ),
             Self::MockServer => spec.arg("oauth2-mock-server.mjs"),
             Self::Google | Self::Microsoft | Self::Okta => spec
                 .arg("emulate.mjs")
