@@ -190,7 +190,7 @@ impl Application {
     pub async fn check_providers(&self) -> Result<(), StartError> {
         self.state
             .providers
-            .refuse_unsupported(PROVIDERS_ANSWER_WITHIN)
+            .refuse_unsupported_sign_ins(PROVIDERS_ANSWER_WITHIN)
             .await?;
         self.state.providers.warn_without_end_session();
         Ok(())

@@ -249,6 +249,7 @@ async fn signed_in(
         session: done.session,
         workspace: done.workspace,
         session_ends: done.expires_at,
+        authentication: authentication.identity.authentication.clone(),
     };
     let mut response = match &done.next {
         NextPage::Destination => redirect_to_app(state, &bearer, &flow.context, &done).await,

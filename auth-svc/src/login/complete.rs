@@ -153,6 +153,7 @@ pub async fn sign_in(
             provider: authentication.provider.name(),
             issuer: &identity.issuer,
             provider_session: identity.session.as_ref(),
+            authentication: &identity.authentication,
         },
         settings.randomness,
     )

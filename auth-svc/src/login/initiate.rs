@@ -53,6 +53,7 @@ pub fn routes(routes: &mut Routes<'_>) {
     (status = 302, description = "To the provider; to the app if the person is signed in already"),
     (status = 400, description = "A parameter is missing or invalid", body = Problem),
     (status = 404, description = "No provider with this issuer is configured", body = Problem),
+    (status = 502, description = "The registration at the provider is wrong, or its response is not readable", body = Problem),
     (status = 503, description = "The provider or the database is not available", body = Problem)))]
 async fn initiate(state: web::Data<State>, request: HttpRequest) -> HttpResponse {
     answer(&state, &request, request.query_string()).await
@@ -63,6 +64,7 @@ async fn initiate(state: web::Data<State>, request: HttpRequest) -> HttpResponse
     (status = 303, description = "To the provider; to the app if the person is signed in already"),
     (status = 400, description = "A parameter is missing or invalid", body = Problem),
     (status = 404, description = "No provider with this issuer is configured", body = Problem),
+    (status = 502, description = "The registration at the provider is wrong, or its response is not readable", body = Problem),
     (status = 503, description = "The provider or the database is not available", body = Problem)))]
 async fn initiate_by_form(
     state: web::Data<State>,

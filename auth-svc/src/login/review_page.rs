@@ -65,6 +65,7 @@ async fn review(
     (status = 403, description = "The request does not come from the page's own form", body = Problem),
     (status = 404, description = "The provider is not configured", body = Problem),
     (status = 409, description = "Something changed since the page was shown: it is shown again", content_type = "text/html", body = String),
+    (status = 502, description = "The registration at the provider is wrong, or its response is not readable", body = Problem),
     (status = 503, description = "The provider or the database is not available", body = Problem)))]
 async fn agree(
     state: web::Data<State>,

@@ -53,6 +53,7 @@ macro_rules! starts {
             (status = 302, description = "To the provider; to the app if the person is signed in already; to the review page if an account is connected or the query has an invitation, a visibility or `reconnect`"),
             (status = 400, description = "A parameter is invalid", body = Problem),
             (status = 404, description = "The provider is not configured", body = Problem),
+            (status = 502, description = "The registration at the provider is wrong, or its response is not readable", body = Problem),
             (status = 503, description = "The provider or the database is not available", body = Problem)))]
         async fn $name(
             state: web::Data<State>,

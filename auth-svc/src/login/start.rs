@@ -215,7 +215,7 @@ pub(crate) async fn start_flow(
         now,
         &state.randomness,
     )?;
-    let mut to = provider
+    let to = provider
         .authorize_url(&AuthorizeRequest {
             purpose: flow.purpose(),
             state: flow.state.expose().to_owned(),
@@ -225,12 +225,9 @@ pub(crate) async fn start_flow(
             hosted_domain: hosted_domain(state, &flow.context),
             consent,
             claims: None,
+            locale: flow.context.locale.clone(),
         })
         .await?;
-    if let Some(locale) = &flow.context.locale {
-        // OpenID Connect Core section 3.1.2.1. Providers ignore unknown parameters.
-        to.query_pairs_mut().append_pair("ui_locales", locale);
-    }
     let mut cookies = match request.cookies() {
         Ok(cookies) => state.config.flow_keys.to_evict(&cookies, now),
         Err(_) => Vec::new(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jsonwebtoken::{Header, Validation, decode, decode_header, encode};
 use latchkey_domain::{SessionId, UserId, WorkspaceId};
+use latchkey_providers::AuthenticationContext;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -39,6 +40,13 @@ pub struct Claims {
     pub exp: i64,
     /// Id of this token.
     pub jti: Uuid,
+    /// Class of the person's authentication at the provider (RFC 9068 section 2.2.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
+    /// When the person authenticated at the provider, in seconds since 1970 (RFC 9068 section
+    /// 2.2.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
 }
 
 /// A token for a front end and its expiry. `Debug` does not print the token.
@@ -86,7 +94,7 @@ pub fn format_iso(time: OffsetDateTime) -> String {
 }
 
 /// The person and session that an access token is issued for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Bearer {
     /// The person.
     pub user: UserId,
@@ -96,6 +104,8 @@ pub struct Bearer {
     pub workspace: WorkspaceId,
     /// End of the session. A token expires then at the latest.
     pub session_ends: OffsetDateTime,
+    /// How and when the person authenticated at the provider.
+    pub authentication: AuthenticationContext,
 }
 
 impl From<&Session> for Bearer {
@@ -105,6 +115,7 @@ impl From<&Session> for Bearer {
             session: session.id,
             workspace: session.workspace,
             session_ends: session.expires_at,
+            authentication: session.authentication.clone(),
         }
     }
 }
@@ -136,6 +147,11 @@ pub fn issue(
         iat: now.unix_timestamp(),
         exp: expires_at.unix_timestamp(),
         jti: Uuid::new_v4(),
+        acr: bearer.authentication.acr.clone(),
+        auth_time: bearer
+            .authentication
+            .time
+            .map(OffsetDateTime::unix_timestamp),
     };
     Ok(Token {
         token: encode(&header, &claims, key.signing())?,

@@ -9,6 +9,7 @@ pub mod refresh;
 use std::time::Duration;
 
 use latchkey_domain::{Issuer, ProviderName, ProviderSessionId, SessionId, UserId, WorkspaceId};
+use latchkey_providers::AuthenticationContext;
 use sqlx::{FromRow, PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -41,6 +42,8 @@ pub struct Session {
     pub is_admin: bool,
     /// When the session ends.
     pub expires_at: OffsetDateTime,
+    /// How and when the person authenticated at the provider.
+    pub authentication: AuthenticationContext,
 }
 
 impl Session {
@@ -66,6 +69,8 @@ struct Row {
     display_name: String,
     is_admin: bool,
     expires_at: OffsetDateTime,
+    acr: Option<String>,
+    authenticated_at: Option<OffsetDateTime>,
 }
 
 impl From<Row> for Session {
@@ -81,6 +86,10 @@ impl From<Row> for Session {
             display_name: row.display_name,
             is_admin: row.is_admin,
             expires_at: row.expires_at,
+            authentication: AuthenticationContext {
+                acr: row.acr,
+                time: row.authenticated_at,
+            },
         }
     }
 }
@@ -91,7 +100,7 @@ macro_rules! living_session {
         concat!(
             "SELECT s.id, s.user_id, s.workspace_id, w.subdomain, w.custom_domain,
                     w.name AS workspace_name, u.email, u.display_name,
-                    m.role = 'ADMIN' AS is_admin, s.expires_at
+                    m.role = 'ADMIN' AS is_admin, s.expires_at, s.acr, s.authenticated_at
              FROM auth.session s
              JOIN auth.app_user u ON u.id = s.user_id
              JOIN auth.workspace w ON w.id = s.workspace_id
@@ -173,6 +182,8 @@ pub struct NewSession<'a> {
     pub issuer: &'a Issuer,
     /// The session there.
     pub provider_session: Option<&'a ProviderSessionId>,
+    /// How and when the person authenticated there.
+    pub authentication: &'a AuthenticationContext,
 }
 
 /// A new session.
@@ -201,9 +212,9 @@ pub async fn begin(
     let expires_at: Option<OffsetDateTime> = sqlx::query_scalar(
         "INSERT INTO auth.session
              (id, secret_hash, user_id, workspace_id, expires_at, idle_for, user_agent,
-              provider, issuer, provider_session)
+              provider, issuer, provider_session, acr, authenticated_at)
          SELECT $1, $2, $3, $4, now() + make_interval(secs => $5),
-                make_interval(secs => $6), $7, $8, $9, $10
+                make_interval(secs => $6), $7, $8, $9, $10, $11, $12
          WHERE NOT EXISTS (SELECT FROM auth.logout_token
                            WHERE provider_session = $10 AND provider = $8 AND issuer = $9)
          RETURNING expires_at",
@@ -218,6 +229,8 @@ pub async fn begin(
     .bind(new.provider.as_str())
     .bind(new.issuer.as_str())
     .bind(new.provider_session.map(ProviderSessionId::as_str))
+    .bind(new.authentication.acr.as_deref())
+    .bind(new.authentication.time)
     .fetch_optional(connection)
     .await?;
     Ok(expires_at.map(|expires_at| Begun {

@@ -9,6 +9,7 @@
 )]
 
 mod audit;
+mod authentication_context;
 mod backchannel_logout;
 mod client_authentication;
 mod client_generators;
@@ -34,6 +35,7 @@ mod openapi;
 mod outbox;
 mod pages;
 mod provider_errors;
+mod pushed_authorization;
 mod refresh_tokens;
 mod refusal_codes;
 mod return_location;

@@ -6,10 +6,12 @@ use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
 use latchkey_domain::{ProviderName, ScopeSet};
 use url::Url;
 
+use crate::authentication::AuthenticationRequirement;
 use crate::client_auth::{Audience, ClientCredentials};
 use crate::definition::{AutoConnect, Definition, OfflineScope, RequestedData, well_known};
 use crate::email::{self, EmailRule};
 use crate::issuer::IssuerRule;
+use crate::pushed_authorization::PushedAuthorization;
 use crate::quirks::{ErrorRow, Quirks};
 use crate::reader::Reader;
 use crate::sign_out::SignOut;
@@ -93,6 +95,7 @@ impl BuiltIn {
             let calendar = self.calendar.read(reader, "CALENDAR_SCOPES", rules);
             let auto_connect = AutoConnect::read(reader);
             let sign_out = SignOut::read(reader);
+            let authentication = AuthenticationRequirement::read(reader);
         }
         let definition = Definition {
             name: provider,
@@ -109,6 +112,9 @@ impl BuiltIn {
             email_claim: email::CLAIM.to_owned(),
             subject_claim: None,
             authorize_parameters: Vec::new(),
+            authentication,
+            // None of them announces the endpoint.
+            pushed_authorization: PushedAuthorization::IfRequired,
             select_account,
             sign_in_callback,
             connect_callback,

@@ -7,9 +7,11 @@ use latchkey_domain::{DomainName, ProviderName, ScopeSet};
 use secrecy::SecretString;
 use url::Url;
 
+use crate::authentication::AuthenticationRequirement;
 use crate::client_auth::{Audience, ClientAuthentication};
 use crate::email::EmailRule;
 use crate::issuer::IssuerRule;
+use crate::pushed_authorization::PushedAuthorization;
 use crate::quirks::Quirks;
 use crate::reader::Reader;
 use crate::sign_out::SignOut;
@@ -117,6 +119,10 @@ pub(crate) struct Definition {
     pub subject_claim: Option<String>,
     /// Further parameters of the authorize URL.
     pub authorize_parameters: Vec<(String, String)>,
+    /// What is required of the authentication of a person.
+    pub authentication: AuthenticationRequirement,
+    /// When authorization requests are pushed (RFC 9126).
+    pub pushed_authorization: PushedAuthorization,
     /// Whether `prompt=select_account` may be sent. `None`: the quirks or the discovery
     /// document decide.
     pub select_account: Option<bool>,

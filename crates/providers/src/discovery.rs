@@ -20,6 +20,10 @@ pub(crate) struct Metadata {
     pub userinfo: Option<Url>,
     /// `end_session_endpoint` (RP-Initiated Logout 1.0 section 2.1).
     pub end_session: Option<Url>,
+    /// `pushed_authorization_request_endpoint` (RFC 9126).
+    pub pushed_authorization: Option<Url>,
+    /// `require_pushed_authorization_requests`.
+    pub requires_pushed_authorization: bool,
     pub algorithms: Vec<String>,
     /// Empty if none is announced.
     pub userinfo_algorithms: Vec<String>,
@@ -119,12 +123,6 @@ fn check_issuer(expected: &str, named: Option<&str>) -> Result<(), ProviderError
 /// Refuses a provider that requires something that is not supported.
 fn refuse_unsupported_requirements(document: &Document) -> Result<(), ProviderError> {
     let unsupported = |problem: &str| Err(ProviderError::Unsupported(problem.to_owned()));
-    if document.flag("require_pushed_authorization_requests") {
-        return unsupported(
-            "it requires pushed authorization requests (PAR, RFC 9126), which are not supported: \
-             switch the requirement off at the provider",
-        );
-    }
     if document.flag("require_signed_request_object") {
         return unsupported(
             "it requires signed authorization requests (JAR, RFC 9101), which are not supported: \
@@ -132,6 +130,31 @@ fn refuse_unsupported_requirements(document: &Document) -> Result<(), ProviderEr
         );
     }
     Ok(())
+}
+
+/// Methods of client authentication by a certificate (RFC 8705 section 2).
+const MUTUAL_TLS: [&str; 2] = ["tls_client_auth", "self_signed_tls_client_auth"];
+
+/// Refuses a provider that authenticates clients by certificates only, unless another method
+/// is configured. Other metadata of RFC 8705 and RFC 9449 says what the provider supports, not
+/// what it requires.
+fn refuse_mutual_tls(document: &Document, definition: &Definition) -> Result<(), ProviderError> {
+    let methods = document
+        .list("token_endpoint_auth_methods_supported")
+        .unwrap_or_default();
+    let by_certificate = |method: &String| MUTUAL_TLS.contains(&method.as_str());
+    if definition.client_authentication.is_some()
+        || methods.is_empty()
+        || !methods.iter().all(by_certificate)
+    {
+        return Ok(());
+    }
+    Err(ProviderError::Unsupported(format!(
+        "it requires mutual TLS (RFC 8705: {}), which is not supported, because other services \
+         use the tokens too and do not have the client's certificate: allow another method at \
+         the provider",
+        names(&methods)
+    )))
 }
 
 fn names(list: &[String]) -> String {
@@ -167,6 +190,7 @@ impl Metadata {
         let algorithms = document
             .list("id_token_signing_alg_values_supported")
             .unwrap_or_default();
+        refuse_mutual_tls(&document, definition)?;
         let metadata = Self {
             authorization: document.endpoint("authorization_endpoint")?,
             token: document.endpoint("token_endpoint")?,
@@ -174,6 +198,9 @@ impl Metadata {
             revocation: document.optional_endpoint("revocation_endpoint"),
             userinfo: document.optional_endpoint("userinfo_endpoint"),
             end_session: document.optional_endpoint("end_session_endpoint"),
+            pushed_authorization: document
+                .optional_endpoint("pushed_authorization_request_endpoint"),
+            requires_pushed_authorization: document.flag("require_pushed_authorization_requests"),
             client_authentication: client_authentication(&document, definition)?,
             assertion_algorithms: assertion_algorithms(&document),
             userinfo_algorithms: document

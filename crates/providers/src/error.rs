@@ -117,6 +117,18 @@ pub enum ProviderError {
     /// The userinfo endpoint did not respond with claims.
     #[error("the provider's userinfo is not available: {0}")]
     UserinfoUnavailable(String),
+    /// The provider did not accept a pushed authorization request (RFC 9126).
+    #[error("the provider did not accept the pushed authorization request: {problem}")]
+    NotPushed {
+        /// Class of the failure.
+        class: FailureClass,
+        /// What the provider said, for a log.
+        problem: String,
+    },
+    /// The provider accepted a pushed authorization request, and its response has no
+    /// `request_uri` that can be used.
+    #[error("the provider's response to the pushed authorization request has no request_uri")]
+    NoRequestUri,
     /// `iss` of the callback is another issuer (RFC 9207).
     #[error("the callback came from another issuer: {0}")]
     IssuerMismatch(Mismatch),
@@ -193,6 +205,18 @@ pub enum IdTokenError {
     /// `iat` or `nbf` is in the future, or `iat` is absent.
     #[error("the ID token is from another time: {0}")]
     NotYetValid(Mismatch),
+    /// `acr` is none of the configured values.
+    #[error("the person did not authenticate as ACR_VALUES requires: {0}")]
+    AuthenticationClass(Mismatch),
+    /// `auth_time` is longer ago than `max_age`.
+    #[error("the person authenticated longer ago than MAX_AGE allows: auth_time {0}")]
+    AuthenticationTooOld(Mismatch),
+    /// `auth_time` is absent although `max_age` was sent.
+    #[error(
+        "the ID token does not say when the person authenticated (auth_time), although MAX_AGE is \
+         configured"
+    )]
+    NoAuthenticationTime,
     /// `nonce` is absent or not the one of this sign-in.
     #[error("the ID token does not belong to this sign-in")]
     Nonce,

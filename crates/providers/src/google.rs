@@ -6,16 +6,17 @@
 //! Variables: `AUTH_GOOGLE_ENABLED`, `_CLIENT_ID`, `_CLIENT_SECRET`, those of
 //! `client_auth/settings.rs`, `_CALLBACK_URL`, `_APIS_CALLBACK_URL`, `_ISSUER`, `_LABEL`,
 //! `_SCOPES`, `_MESSAGING_SCOPES`, `_CALENDAR_SCOPES`, `_AUTO_CONNECT`, `_AUTO_CONNECT_DOMAINS`,
-//! `_SELECT_ACCOUNT`, `_SIGN_OUT`;
+//! `_SELECT_ACCOUNT`, `_SIGN_OUT`; `_ACR_VALUES` and `_MAX_AGE` are refused;
 //! `MESSAGING_PROVIDER_GMAIL_ENABLED`, `CALENDAR_PROVIDER_GOOGLE_ENABLED`.
 
 use jsonwebtoken::Algorithm;
-use latchkey_config::ConfigErrors;
+use latchkey_config::{ConfigError, ConfigErrors};
 use latchkey_domain::{DomainName, ProviderName};
 use url::Url;
 
 use crate::built_in::{BuiltIn, Data};
 use crate::claims::Claims;
+use crate::definition::Definition;
 use crate::issuer::IssuerRule;
 use crate::quirks::{ErrorRow, Quirks, Registration, joined_prompts, row};
 use crate::reader::Reader;
@@ -57,7 +58,7 @@ pub(crate) static GOOGLE: BuiltIn = BuiltIn {
         ("redirect_uri_mismatch", AuthorizationError::Misconfigured),
     ],
     issuer,
-    check: |_| Ok(()),
+    check: refuse_authentication_requirement,
 };
 
 const WEB: &str =
@@ -85,6 +86,19 @@ fn issuer(reader: &Reader<'_>) -> Result<(Url, IssuerRule), ConfigErrors> {
         tenant: None,
     };
     Ok((url, rule))
+}
+
+/// Google's ID tokens have neither `acr` nor `auth_time`.
+fn refuse_authentication_requirement(definition: &Definition) -> Result<(), ConfigError> {
+    let parameters = definition.authentication.parameters();
+    let Some((name, _)) = parameters.first() else {
+        return Ok(());
+    };
+    Err(ConfigError::new(
+        format!("AUTH_GOOGLE_{}", name.to_uppercase()),
+        "is set, but Google says neither how nor when a person authenticated, so nobody could \
+         sign in: remove it, and require a second factor in the Google Admin console",
+    ))
 }
 
 #[derive(Debug)]

@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 
 pub(crate) use jws::{ID_TOKEN, Jws};
 
+use crate::authentication::AuthenticationContext;
 use crate::claims::Claims;
 use crate::definition::Definition;
 use crate::email::EmailSettings;
@@ -23,7 +24,7 @@ use crate::quirks::Quirks;
 use crate::{IdTokenError, Mismatch, VerifiedIdentity, WrongTenant};
 
 /// Accepted difference between the clocks.
-const LEEWAY: Duration = Duration::from_mins(1);
+pub(crate) const LEEWAY: Duration = Duration::from_mins(1);
 
 /// What the ID token must match.
 #[derive(Clone, Copy)]
@@ -151,7 +152,10 @@ pub(crate) fn check(
             return Err(IdTokenError::AccessTokenHash);
         }
     }
-    let identity = identity(claims, definition, &issuer)?;
+    let mut identity = identity(claims, definition, &issuer)?;
+    if matches!(expected, Expected::Nonce(_)) {
+        identity.authentication = definition.authentication.check(claims, now)?;
+    }
     if let Expected::Same(issuer, subject) = expected
         && (identity.issuer != *issuer || identity.subject != *subject)
     {
@@ -278,6 +282,7 @@ fn identity(
         tenant: quirks.tenant(claims),
         name: name(claims),
         session: provider_session(claims),
+        authentication: AuthenticationContext::default(),
     })
 }
 

@@ -8,6 +8,7 @@
 //! other OpenID provider is a definition of `AUTH_OIDC_<NAME>_…` variables (R3).
 
 mod addresses;
+mod authentication;
 mod built_in;
 mod catalogue;
 mod claims;
@@ -30,6 +31,7 @@ mod mismatch;
 mod model;
 mod oidc;
 mod provider;
+mod pushed_authorization;
 mod quirks;
 mod reader;
 mod registry;
@@ -39,6 +41,7 @@ mod sign_out;
 mod token_response;
 mod transport;
 
+pub use authentication::AuthenticationContext;
 pub use catalogue::{built_in_names, is_built_in, logo, needs_hosted_domain};
 pub use classify::verdict_table;
 pub use client_auth::PublicClientKey;

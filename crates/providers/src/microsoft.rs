@@ -67,7 +67,7 @@ pub(crate) static MICROSOFT: BuiltIn = BuiltIn {
     )],
     authorization_errors: &[("invalid_resource", AuthorizationError::Misconfigured)],
     issuer,
-    check: refuse_second_resource,
+    check,
 };
 
 fn issuer(reader: &Reader<'_>) -> Result<(Url, IssuerRule), ConfigErrors> {
@@ -82,6 +82,17 @@ fn issuer(reader: &Reader<'_>) -> Result<(Url, IssuerRule), ConfigErrors> {
     let discovery = Url::parse(&format!("{authority}/{tenant}/v2.0"))
         .map_err(|_| reader.error("TENANT_ID", "must be text that a URL can contain"))?;
     Ok((discovery, issuer))
+}
+
+fn check(definition: &Definition) -> Result<(), ConfigError> {
+    if definition.authentication.has_acr_values() {
+        return Err(ConfigError::new(
+            "AUTH_MICROSOFT_ACR_VALUES",
+            "is set, but Microsoft's ID tokens have no acr, so nobody could sign in: remove it, \
+             and require a second factor by Conditional Access",
+        ));
+    }
+    refuse_second_resource(definition)
 }
 
 /// A token is valid for one resource: Entra lets a person consent to scopes of two

@@ -7,7 +7,7 @@ use latchkey_domain::{
     AccessToken, Handle, Issuer, ProviderSessionId, RefreshToken, ScopeSet, Subject,
 };
 
-use crate::ProviderError;
+use crate::{AuthenticationContext, ProviderError};
 
 /// Purpose of an authorization request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,6 +38,8 @@ pub struct AuthorizeRequest {
     pub consent: bool,
     /// Claims challenge of an earlier [`TokenError`](crate::TokenError).
     pub claims: Option<String>,
+    /// Language tag for the provider's pages (`ui_locales`). Providers ignore unknown ones.
+    pub locale: Option<String>,
 }
 
 impl AuthorizeRequest {
@@ -132,6 +134,8 @@ pub struct VerifiedIdentity {
     pub name: Option<String>,
     /// Session of the person at the provider (`sid`).
     pub session: Option<ProviderSessionId>,
+    /// How and when the person authenticated. Empty after a refresh.
+    pub authentication: AuthenticationContext,
 }
 
 impl VerifiedIdentity {

@@ -3,7 +3,8 @@
 //! Variables: `AUTH_OIDC_<NAME>_ISSUER`, `_CLIENT_ID`, `_CLIENT_SECRET` (absent for a public
 //! client), `_TOKEN_AUTH_METHOD`, `_TOKEN_AUTH_SIGNING_ALG`, `_TOKEN_AUTH_AUDIENCE`,
 //! `_PRIVATE_KEY`, `_PRIVATE_KEY_ID`, `_CLIENT_ASSERTION_FILE`, `_LABEL`,
-//! `_SCOPES`, `_MESSAGING_SCOPES`, `_CALENDAR_SCOPES`, `_OFFLINE`,
+//! `_SCOPES`, `_MESSAGING_SCOPES`, `_CALENDAR_SCOPES`, `_OFFLINE`, `_ACR_VALUES`, `_MAX_AGE`,
+//! `_PUSHED_AUTHORIZATION_REQUESTS`,
 //! `_AUTHORIZE_PARAMETERS`, `_SELECT_ACCOUNT`, `_AUDIENCES`, `_CALLBACK_URL`,
 //! `_APIS_CALLBACK_URL`, `_AUTO_CONNECT`, `_AUTO_CONNECT_DOMAINS`, `_EMAIL_CLAIM`,
 //! `_EMAIL_DOMAINS`, `_TRUST_EMAIL`, `_SUBJECT_CLAIM`, `_ROTATION`,
@@ -12,11 +13,13 @@
 use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
 use latchkey_domain::{ProviderName, ScopeSet};
 
+use crate::authentication::AuthenticationRequirement;
 use crate::catalogue;
 use crate::client_auth::ClientCredentials;
 use crate::definition::{AutoConnect, Definition, OfflineScope, RequestedData, well_known};
 use crate::email::{self, EmailRule};
 use crate::issuer::IssuerRule;
+use crate::pushed_authorization::PushedAuthorization;
 use crate::quirks::Plain;
 use crate::reader::Reader;
 use crate::sign_out::SignOut;
@@ -74,6 +77,8 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
         let email_claim = claim(reader, "EMAIL_CLAIM");
         let subject_claim = claim(reader, "SUBJECT_CLAIM");
         let authorize_parameters = authorize_parameters(reader);
+        let authentication = AuthenticationRequirement::read(reader);
+        let pushed_authorization = PushedAuthorization::read(reader);
         let select_account = reader.optional_flag("SELECT_ACCOUNT");
         let sign_in_callback =
             reader.callback("CALLBACK_URL", &format!("/auth/oidc/{name}/redirect"));
@@ -91,6 +96,7 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
         let form_post = form_post(reader);
         let sign_out = SignOut::read(reader);
     }
+    refuse_twice(reader, &authorize_parameters, &authentication)?;
     Ok(Definition {
         quirks: &Plain,
         built_in: false,
@@ -108,6 +114,8 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
         email_claim: email_claim.unwrap_or_else(|| email::CLAIM.to_owned()),
         subject_claim,
         authorize_parameters,
+        authentication,
+        pushed_authorization,
         select_account,
         sign_in_callback,
         connect_callback,
@@ -197,6 +205,22 @@ fn authorize_parameters(reader: &Reader<'_>) -> Result<Vec<(String, String)>, Co
         parameters.push((name.into_owned(), value.into_owned()));
     }
     Ok(parameters)
+}
+
+/// Refuses a parameter that a variable of its own sets too.
+fn refuse_twice(
+    reader: &Reader<'_>,
+    parameters: &[(String, String)],
+    authentication: &AuthenticationRequirement,
+) -> Result<(), ConfigError> {
+    for (name, _) in authentication.parameters() {
+        if parameters.iter().any(|(known, _)| known == name) {
+            let variable = reader.name(&name.to_uppercase());
+            let problem = format!("has {name}, which {variable} sets: remove one of them");
+            return Err(reader.error("AUTHORIZE_PARAMETERS", problem));
+        }
+    }
+    Ok(())
 }
 
 /// Reads the name of a claim about the person.

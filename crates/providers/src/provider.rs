@@ -196,17 +196,23 @@ impl Provider {
     /// The discovery document or the key set is not available or wrong.
     pub async fn discover(&self) -> Result<(), ProviderError> {
         let metadata = self.metadata().await?;
+        self.pushed_authorization(&metadata)?;
         self.keys(&metadata).await?;
         Ok(())
     }
 
-    /// Fetches the discovery document unless it is fresh, and checks it.
+    /// Fetches the discovery document unless it is fresh, and checks it; with `sign_ins` also what
+    /// only sign-ins need.
     ///
     /// # Errors
     /// The discovery document is not available, wrong, or requires something that is not
     /// supported.
-    pub async fn check(&self) -> Result<(), ProviderError> {
-        self.metadata().await.map(drop)
+    pub async fn check(&self, sign_ins: bool) -> Result<(), ProviderError> {
+        let metadata = self.metadata().await?;
+        if sign_ins {
+            self.pushed_authorization(&metadata)?;
+        }
+        Ok(())
     }
 
     async fn metadata(&self) -> Result<Arc<Metadata>, ProviderError> {

@@ -144,10 +144,22 @@ impl Registry {
     /// # Errors
     /// Names the variable of the provider and what the provider requires.
     pub async fn refuse_unsupported(&self, limit: Duration) -> Result<(), ConfigError> {
+        self.refuse(limit, false).await
+    }
+
+    /// The same, with what only sign-ins need.
+    ///
+    /// # Errors
+    /// See [`refuse_unsupported`](Self::refuse_unsupported).
+    pub async fn refuse_unsupported_sign_ins(&self, limit: Duration) -> Result<(), ConfigError> {
+        self.refuse(limit, true).await
+    }
+
+    async fn refuse(&self, limit: Duration, sign_ins: bool) -> Result<(), ConfigError> {
         let mut checks = JoinSet::new();
         for provider in self.iter().cloned() {
             checks.spawn(async move {
-                let checked = tokio::time::timeout(limit, provider.check()).await;
+                let checked = tokio::time::timeout(limit, provider.check(sign_ins)).await;
                 (provider, checked)
             });
         }

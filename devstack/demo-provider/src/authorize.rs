@@ -14,12 +14,12 @@ use url::{Url, form_urlencoded};
 use self::pages::{consent_page, form_post, problem};
 use self::request::{
     AuthorizationError, AuthorizationRequest, IDENTITY_SCOPES, Pairs, callback, first, is_eligible,
-    read,
+    pushed, read,
 };
 use crate::app::{App, Realm};
 use crate::people::Person;
 use crate::random_token;
-use crate::state::{AuthorizationCode, State};
+use crate::state::{AuthorizationCode, Requested, State};
 use crate::{Endpoint, Flavour};
 
 fn pairs(text: &[u8]) -> Pairs {
@@ -47,7 +47,7 @@ pub(crate) async fn show(request: HttpRequest, app: Data<Arc<App>>) -> HttpRespo
     };
     app.serve(&request, &realm, Endpoint::Authorize, None, || {
         let query = pairs(request.query_string().as_bytes());
-        match read(&app, &realm, &query) {
+        match pushed(&app, &realm, &query).and_then(|query| read(&app, &realm, &query)) {
             Ok(authorization) => consent_page(
                 &app,
                 &realm,
@@ -71,7 +71,8 @@ pub(crate) async fn decide(request: HttpRequest, app: Data<Arc<App>>, body: Byte
     };
     let query = pairs(request.query_string().as_bytes());
     let answer = pairs(&body);
-    let authorization = match read(&app, &realm, &query) {
+    let read = pushed(&app, &realm, &query).and_then(|query| read(&app, &realm, &query));
+    let authorization = match read {
         Ok(authorization) => authorization,
         Err(error) => return error_response(error),
     };
@@ -113,6 +114,9 @@ pub(crate) async fn decide(request: HttpRequest, app: Data<Arc<App>>, body: Byte
         );
     }
     let code = authorize(&app, &mut state, &realm, &authorization, &person, granted);
+    if let Some(uri) = first(&query, "request_uri") {
+        state.pushed_requests.remove(uri);
+    }
     drop(state);
     redirect(&[("code", &code)])
 }
@@ -185,7 +189,11 @@ fn authorize(
             person: person.id.clone(),
             redirect_uri: authorization.redirect_text.clone(),
             challenge: authorization.challenge.clone(),
-            nonce: authorization.nonce.clone(),
+            requested: Requested {
+                nonce: authorization.nonce.clone(),
+                acr: authorization.acr.clone(),
+                auth_time: authorization.max_age.then(|| app.now()),
+            },
             scopes: granted,
             refresh_token,
             expires_at: app.now() + 600,

@@ -98,6 +98,10 @@ fn document(app: &App, realm: &Realm) -> Value {
         document["authorization_response_iss_parameter_supported"] = json!(true);
     }
     if flavour == Flavour::Oidc {
+        document["pushed_authorization_request_endpoint"] = json!(format!("{base}/oidc/par"));
+        if state.settings.require_pushed_authorization {
+            document["require_pushed_authorization_requests"] = json!(true);
+        }
         for (name, value) in &state.settings.discovery {
             document[name] = value.clone();
         }

@@ -47,6 +47,8 @@ pub enum Endpoint {
     Jwks,
     /// The authorization endpoint.
     Authorize,
+    /// The endpoint of pushed authorization requests (RFC 9126).
+    PushedAuthorization,
     /// The token endpoint.
     Token,
     /// The revocation endpoint (RFC 7009).
@@ -66,6 +68,7 @@ impl Endpoint {
             Self::Discovery => "discovery",
             Self::Jwks => "jwks",
             Self::Authorize => "authorize",
+            Self::PushedAuthorization => "pushed_authorization",
             Self::Token => "token",
             Self::Revocation => "revocation",
             Self::Userinfo => "userinfo",

@@ -152,6 +152,7 @@ fn routes(config: &mut actix_web::web::ServiceConfig) {
         .route(&format!("{other}/jwks"), get().to(discovery::jwks))
         .route(&format!("{other}/authorize"), get().to(authorize::show))
         .route(&format!("{other}/authorize"), post().to(authorize::decide))
+        .route("/{flavour:oidc}/par", post().to(token::push_authorization))
         .route(&format!("{other}/token"), post().to(token::token))
         .route(&format!("{other}/revoke"), post().to(token::revoke))
         .route(&format!("{other}/userinfo"), get().to(token::userinfo))

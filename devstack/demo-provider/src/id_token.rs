@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::app::App;
 use crate::keys::{KeyError, SigningKey};
 use crate::people::{Person, STRANGER_TENANT};
-use crate::state::State;
+use crate::state::{Requested, State};
 use crate::{Flavour, Misbehaviour};
 
 /// The content of an ID token.
@@ -16,7 +16,7 @@ pub(crate) struct Subject<'a> {
     pub flavour: Flavour,
     pub person: &'a Person,
     pub scopes: &'a std::collections::BTreeSet<String>,
-    pub nonce: Option<&'a str>,
+    pub requested: &'a Requested,
     pub access_token: &'a str,
 }
 
@@ -35,6 +35,12 @@ fn claims(app: &App, subject: &Subject<'_>, how: Option<Misbehaviour>) -> Map<St
     }
     if !subject.scopes.contains("profile") {
         claims.remove("name");
+    }
+    if let Some(acr) = &subject.requested.acr {
+        claims.insert("acr".to_owned(), json!(acr));
+    }
+    if let Some(time) = subject.requested.auth_time {
+        claims.insert("auth_time".to_owned(), json!(time));
     }
     for (name, value) in &person.claims {
         if value.is_null() {
@@ -60,7 +66,7 @@ fn claims(app: &App, subject: &Subject<'_>, how: Option<Misbehaviour>) -> Map<St
     }
     set("iat", json!(now));
     set("exp", json!(now + 3600));
-    if let Some(nonce) = subject.nonce {
+    if let Some(nonce) = &subject.requested.nonce {
         set("nonce", json!(nonce));
     }
     let hash = digest::digest(&digest::SHA256, subject.access_token.as_bytes());

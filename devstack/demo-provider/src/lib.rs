@@ -55,6 +55,7 @@
 //! | `GET`, `POST`, `DELETE /control/faults` | [`Fault`]: `{"endpoint": "token", "flavour": "google", "status": 503}` |
 //! | `PUT /control/misbehaviour` | `{"flavour": "google", "misbehaviour": "wrong_audience"}`, `null` ends it |
 //! | `PATCH /control/settings` with `{"dead_grant": "dex_claimed"}` | the name of the [`SampleResponse`] for dead grants |
+//! | `PATCH /control/settings` with `{"require_pushed_authorization": true}` | authorization requests must be pushed to `/oidc/par` (RFC 9126) |
 //! | `POST /control/rotate-keys` | `{"flavour": "google", "keep_old": false}` |
 //! | `POST /control/revoke` | `{"person": "ada", "flavour": "google"}`: revokes tokens and consent |
 

@@ -114,6 +114,10 @@ pub struct Settings {
     /// The only audience that an assertion may have. If it is absent, the token endpoint and the
     /// issuer are accepted.
     pub client_assertion_audience: Option<String>,
+    /// Requires pushed authorization requests (RFC 9126) at the strict provider.
+    pub require_pushed_authorization: bool,
+    /// Lifetime of a pushed authorization request in seconds.
+    pub pushed_authorization_lifetime_s: u32,
     /// Name of the [`SampleResponse`](crate::SampleResponse) with which an unknown, revoked or
     /// used refresh token is refused. If it is absent or unknown, the response is that of RFC
     /// 6749.
@@ -140,6 +144,8 @@ impl Default for Settings {
             client_secret_jwt: false,
             client_assertions: Vec::new(),
             client_assertion_audience: None,
+            require_pushed_authorization: false,
+            pushed_authorization_lifetime_s: 60,
             dead_grant: None,
         }
     }

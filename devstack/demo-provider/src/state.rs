@@ -22,6 +22,24 @@ pub struct Issued {
     pub person: String,
 }
 
+/// What the ID token says because the authorization request asked for it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Requested {
+    pub nonce: Option<String>,
+    /// The first one of `acr_values`.
+    pub acr: Option<String>,
+    /// The time of the decision, if the request has `max_age`.
+    pub auth_time: Option<i64>,
+}
+
+/// A pushed authorization request.
+#[derive(Debug, Clone)]
+pub(crate) struct PushedRequest {
+    pub flavour: Flavour,
+    pub parameters: Vec<(String, String)>,
+    pub expires_at: i64,
+}
+
 /// An authorization code.
 #[derive(Debug, Clone)]
 pub(crate) struct AuthorizationCode {
@@ -29,7 +47,7 @@ pub(crate) struct AuthorizationCode {
     pub person: String,
     pub redirect_uri: String,
     pub challenge: String,
-    pub nonce: Option<String>,
+    pub requested: Requested,
     pub scopes: BTreeSet<String>,
     pub refresh_token: bool,
     pub expires_at: i64,
@@ -61,6 +79,8 @@ pub(crate) struct AccessToken {
 pub(crate) struct State {
     pub settings: Settings,
     pub people: Vec<Person>,
+    /// Pushed requests that were not used, by their `request_uri`.
+    pub pushed_requests: HashMap<String, PushedRequest>,
     pub codes: HashMap<String, AuthorizationCode>,
     pub refresh_tokens: HashMap<String, RefreshToken>,
     pub access_tokens: HashMap<String, AccessToken>,
@@ -92,6 +112,7 @@ impl State {
         Ok(Self {
             settings,
             people: Person::demo(),
+            pushed_requests: HashMap::new(),
             codes: HashMap::new(),
             refresh_tokens: HashMap::new(),
             access_tokens: HashMap::new(),

@@ -3,6 +3,7 @@
 mod client_assertion;
 mod client_authentication;
 mod error_response;
+mod pushed_authorization;
 mod revocation_and_userinfo;
 
 use std::sync::Arc;
@@ -15,11 +16,12 @@ use serde_json::json;
 
 use self::client_authentication::{Form, client_auth_method, client_is_authenticated};
 use self::error_response::{CLIENT, CODE, ErrorResponse, GRANT, PKCE, REDIRECT, REQUEST, TYPE};
+pub(crate) use self::pushed_authorization::push_authorization;
 pub(crate) use self::revocation_and_userinfo::{revoke, userinfo};
 use crate::app::{App, Realm};
 use crate::id_token::{self, Subject};
 use crate::random_token;
-use crate::state::{AccessToken, RefreshToken, State};
+use crate::state::{AccessToken, RefreshToken, Requested, State};
 use crate::{Endpoint, ExpiresIn, Flavour, Misbehaviour, SampleResponse};
 
 fn form(body: &[u8]) -> Form {
@@ -93,7 +95,7 @@ fn exchange(app: &App, realm: &Realm, form: &Form) -> Result<HttpResponse, Error
         &mut state,
         &grant,
         refresh_token,
-        code.nonce.as_deref(),
+        &code.requested,
         true,
     ))
 }
@@ -159,7 +161,7 @@ fn refresh(app: &App, realm: &Realm, form: &Form) -> Result<HttpResponse, ErrorR
         &mut state,
         &grant,
         rotated,
-        None,
+        &Requested::default(),
         with_id_token,
     ))
 }
@@ -169,7 +171,7 @@ fn token_response(
     state: &mut State,
     grant: &RefreshToken,
     refresh_token: Option<String>,
-    nonce: Option<&str>,
+    requested: &Requested,
     with_id_token: bool,
 ) -> HttpResponse {
     let flavour = grant.flavour;
@@ -198,7 +200,7 @@ fn token_response(
             flavour,
             person,
             scopes: &grant.scopes,
-            nonce,
+            requested,
             access_token: &access_token,
         };
         match id_token::issue(app, state, &subject) {

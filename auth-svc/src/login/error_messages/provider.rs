@@ -30,6 +30,8 @@ impl From<&ProviderError> for ProblemDetails {
             | ProviderError::DiscoveryInvalid(_)
             | ProviderError::Unsupported(_)
             | ProviderError::NoCallback(_) => misconfigured(),
+            ProviderError::NotPushed { class, .. } => of_pushed_request(*class),
+            ProviderError::NoRequestUri => provider_error(),
         }
     }
 }
@@ -123,7 +125,26 @@ impl From<&IdTokenError> for ProblemDetails {
             ),
             IdTokenError::Provider(error) => error.into(),
             IdTokenError::TooLarge(_) => too_large(),
-            IdTokenError::Encrypted | IdTokenError::SubjectClaim(_) => misconfigured(),
+            IdTokenError::Encrypted
+            | IdTokenError::SubjectClaim(_)
+            | IdTokenError::NoAuthenticationTime => misconfigured(),
+            IdTokenError::AuthenticationClass(_) => refused(
+                "authentication_not_sufficient",
+                "A stronger sign-in is required",
+                "This application accepts only certain ways to sign in at the provider, usually \
+                 with a second factor, and you signed in there in another way. Nothing was \
+                 changed. Please set up a second factor at the provider, sign out there, and \
+                 start again. If that does not help, ask your administrator.",
+                NextStep::Again,
+            ),
+            IdTokenError::AuthenticationTooOld(_) => refused(
+                "authentication_too_old",
+                "You signed in at the provider too long ago",
+                "This application requires a recent sign-in at the provider, and the provider \
+                 did not ask you for one. Nothing was changed. Please sign out at the provider, \
+                 then start again here.",
+                NextStep::Again,
+            ),
             _ => explained(
                 StatusCode::BAD_REQUEST,
                 "identity_not_proven",
@@ -132,6 +153,19 @@ impl From<&IdTokenError> for ProblemDetails {
                 NextStep::Again,
             ),
         }
+    }
+}
+
+/// A pushed authorization request that the provider did not accept. There is no person yet, so
+/// only the registration, the configuration or the provider can be the reason.
+fn of_pushed_request(class: FailureClass) -> ProblemDetails {
+    match class {
+        FailureClass::RateLimit
+        | FailureClass::ProviderUnavailable
+        | FailureClass::Network
+        | FailureClass::OutcomeUnknown => provider_unavailable(),
+        FailureClass::MalformedResponse | FailureClass::Unknown => provider_error(),
+        _ => misconfigured(),
     }
 }
 

@@ -1,4 +1,5 @@
 use latchkey_domain::{Clock as _, SessionId, SystemClock, UserId, WorkspaceId};
+use latchkey_providers::AuthenticationContext;
 
 use super::*;
 
@@ -14,6 +15,7 @@ fn session(subdomain: Option<&str>) -> Session {
         display_name: "Ada".to_owned(),
         is_admin: false,
         expires_at: SystemClock.now(),
+        authentication: AuthenticationContext::default(),
     }
 }
 

@@ -114,6 +114,7 @@ async fn look(world: &World, provider: &Provider, purpose: Purpose) -> Result<Re
         hosted_domain: None,
         consent: false,
         claims: None,
+        locale: None,
     };
     let mut url = provider
         .authorize_url(&request)

@@ -95,6 +95,25 @@ fn methods_that_use_no_secret_are_named() {
     assert!(matches!(error, ProviderError::Unsupported(_)));
     let text = error.to_string();
     assert!(text.contains("tls_client_auth, private_key_jwt"), "{text}");
+    // Certificates alone are mutual TLS, which a public client cannot do either.
+    let certificates = json!(["tls_client_auth", "self_signed_tls_client_auth"]);
+    for read in [
+        with(
+            "token_endpoint_auth_methods_supported",
+            certificates.clone(),
+        ),
+        with_secret("token_endpoint_auth_methods_supported", certificates),
+    ] {
+        let error = read.unwrap_err();
+        assert!(matches!(error, ProviderError::Unsupported(_)));
+        assert!(
+            error.to_string().contains("mutual TLS (RFC 8705"),
+            "{error}"
+        );
+    }
+    // What a provider supports it need not require (RFC 8705 section 3.3, RFC 9449 section 5.1).
+    assert!(with("tls_client_certificate_bound_access_tokens", json!(true)).is_ok());
+    assert!(with("dpop_signing_alg_values_supported", json!(["ES256"])).is_ok());
     // A public client has no secret to send.
     assert!(with("token_endpoint_auth_methods_supported", methods).is_ok());
 }
@@ -132,11 +151,6 @@ fn optional_lists_and_switches_may_be_null_or_a_text() {
 #[test]
 fn a_requirement_that_is_not_supported_is_named() {
     for (name, value, word) in [
-        (
-            "require_pushed_authorization_requests",
-            json!(true),
-            "RFC 9126",
-        ),
         ("require_signed_request_object", json!("true"), "RFC 9101"),
         (
             "id_token_signing_alg_values_supported",

@@ -1,4 +1,4 @@
-//! The authorization request, and the issuer of its response.
+//! The authorization request, perhaps pushed (RFC 9126), and the issuer of its response.
 
 use latchkey_domain::ScopeSet;
 use oauth2::basic::BasicClient;
@@ -6,22 +6,91 @@ use oauth2::{AuthUrl, ClientId, CsrfToken, RedirectUrl, Scope};
 use url::Url;
 
 use super::Provider;
-use crate::{AuthorizeRequest, Mismatch, ProviderError};
+use crate::client_auth::ClientAuthentication;
+use crate::discovery::Metadata;
+use crate::{
+    AuthorizeRequest, Mismatch, ProviderError, TokenError, classify, for_log, pushed_authorization,
+};
 
 impl Provider {
-    /// The URL of the authorization request: authorization code with PKCE S256 (RFC 7636).
+    /// The URL that the browser is sent to: authorization code with PKCE S256 (RFC 7636). A
+    /// pushed request is sent to the provider before, and the URL has its reference only.
     ///
     /// # Errors
-    /// Discovery fails, or no callback URL is configured.
+    /// Discovery fails, no callback URL is configured, or the provider does not accept the
+    /// pushed request.
     pub async fn authorize_url(&self, request: &AuthorizeRequest) -> Result<Url, ProviderError> {
+        let metadata = self.metadata().await?;
+        let endpoint = self.pushed_authorization(&metadata)?;
+        let url = self.authorization_request(request, &metadata)?;
+        match endpoint {
+            None => Ok(url),
+            Some(endpoint) => self.push(&metadata, endpoint, request, &url).await,
+        }
+    }
+
+    /// The endpoint that authorization requests are pushed to. `None`: they are not pushed.
+    ///
+    /// # Errors
+    /// What is configured and what the provider announces contradict each other.
+    pub(super) fn pushed_authorization<'a>(
+        &self,
+        metadata: &'a Metadata,
+    ) -> Result<Option<&'a Url>, ProviderError> {
+        self.definition.pushed_authorization.endpoint(
+            metadata.requires_pushed_authorization,
+            metadata.pushed_authorization.as_ref(),
+        )
+    }
+
+    /// Pushes a request and returns the URL with its reference (RFC 9126 section 4).
+    #[tracing::instrument(skip_all, fields(provider = %self.name()))]
+    async fn push(
+        &self,
+        metadata: &Metadata,
+        endpoint: &Url,
+        request: &AuthorizeRequest,
+        url: &Url,
+    ) -> Result<Url, ProviderError> {
+        // The authorization endpoint may have parameters of its own.
+        let own = metadata.authorization.query_pairs().count();
+        // In the other methods the client id is a part of the authentication.
+        let in_header = matches!(metadata.client_authentication, ClientAuthentication::Basic);
+        let parameters = url
+            .query_pairs()
+            .skip(own)
+            .filter(|(name, _)| in_header || name != "client_id")
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect();
+        let answer = self
+            .send_authenticated(metadata, endpoint, parameters)
+            .await
+            .map_err(|error| not_pushed(&error))?;
+        if !answer.status.is_success() || classify::refuses(&answer.body) {
+            let refused = self.refusal(&answer, &[&request.state, &request.nonce]);
+            return Err(not_pushed(&refused));
+        }
+        let reference =
+            pushed_authorization::request_uri(&answer.body).ok_or(ProviderError::NoRequestUri)?;
+        let mut url = metadata.authorization.clone();
+        url.query_pairs_mut()
+            .append_pair("client_id", self.client_id())
+            .append_pair("request_uri", &reference);
+        Ok(url)
+    }
+
+    fn authorization_request(
+        &self,
+        request: &AuthorizeRequest,
+        metadata: &Metadata,
+    ) -> Result<Url, ProviderError> {
         let redirect_uri = self
             .redirect_uri(request.purpose)
             .ok_or_else(|| ProviderError::NoCallback(self.name().to_string()))?;
-        let metadata = self.metadata().await?;
         let client = BasicClient::new(ClientId::new(self.client_id().to_owned()))
             .set_auth_uri(AuthUrl::from_url(metadata.authorization.clone()))
             .set_redirect_uri(RedirectUrl::from_url(redirect_uri.clone()));
-        let scopes: ScopeSet = self.requested_scopes(request.purpose, &metadata);
+        let scopes: ScopeSet = self.requested_scopes(request.purpose, metadata);
         let quirks = self.definition.quirks;
         let select_account = self.definition.select_account.unwrap_or_else(|| {
             quirks.documents_select_account() || metadata.supports_prompt("select_account")
@@ -41,7 +110,11 @@ impl Provider {
         if let Some(hint) = &request.login_hint {
             url = url.add_extra_param("login_hint", hint.as_str());
         }
-        for (name, value) in own {
+        if let Some(locale) = &request.locale {
+            url = url.add_extra_param("ui_locales", locale.as_str());
+        }
+        let required = self.definition.authentication.parameters();
+        for (name, value) in own.into_iter().chain(required) {
             url = url.add_extra_param(name, value);
         }
         for (name, value) in &self.definition.authorize_parameters {
@@ -69,5 +142,16 @@ impl Provider {
     /// Returns `true` if `iss` is an issuer of this provider.
     pub fn is_own_issuer(&self, iss: &str) -> bool {
         self.definition.issuer.accepts(iss)
+    }
+}
+
+fn not_pushed(error: &TokenError) -> ProviderError {
+    let problem = match &error.description {
+        Some(description) => format!("{error}: \"{}\"", for_log(description)),
+        None => error.to_string(),
+    };
+    ProviderError::NotPushed {
+        class: error.class,
+        problem,
     }
 }

@@ -165,6 +165,15 @@ fn settings_that_contradict_each_other_are_named() {
         culprit(&[&MICROSOFT, &tenants]),
         "AUTH_MICROSOFT_ALLOWED_TENANTS"
     );
+    let twice = [
+        ("AUTH_OIDC_ACME_ACR_VALUES", "gold"),
+        ("AUTH_OIDC_ACME_AUTHORIZE_PARAMETERS", "acr_values=silver"),
+    ];
+    assert_eq!(
+        culprit(&[&ACME, &twice]),
+        "AUTH_OIDC_ACME_AUTHORIZE_PARAMETERS"
+    );
+    assert!(read(&[&ACME, &twice[1..]]).is_ok());
     let shared = [
         ("AUTH_GOOGLE_CALLBACK_URL", "https://crm.example/callback"),
         (
@@ -198,6 +207,15 @@ fn a_wrong_value_is_named() {
         ),
         ("AUTH_OIDC_ACME_ROTATION", "sometimes"),
         ("AUTH_OIDC_ACME_ISSUER", "ftp://id.acme.example"),
+        ("AUTH_OIDC_ACME_MAX_AGE", "3600"),
+        ("AUTH_OIDC_ACME_MAX_AGE", "59s"),
+        ("AUTH_OIDC_ACME_MAX_AGE", "366d"),
+        ("AUTH_MICROSOFT_MAX_AGE", "soon"),
+        ("AUTH_OIDC_ACME_PUSHED_AUTHORIZATION_REQUESTS", "sometimes"),
+        // These say neither how nor when a person authenticated.
+        ("AUTH_GOOGLE_ACR_VALUES", "gold"),
+        ("AUTH_GOOGLE_MAX_AGE", "1h"),
+        ("AUTH_MICROSOFT_ACR_VALUES", "gold"),
     ] {
         let mut all: BTreeMap<_, _> = [&GOOGLE[..], &MICROSOFT, &ACME]
             .concat()

@@ -193,7 +193,7 @@ async fn a_requirement_that_is_not_supported_is_named() {
             json!(["tls_client_auth"]),
             "tls_client_auth",
         ),
-        ("require_pushed_authorization_requests", json!(true), "PAR"),
+        ("require_signed_request_object", json!(true), "JAR"),
         (
             "id_token_signing_alg_values_supported",
             json!(["ES512"]),
@@ -211,6 +211,76 @@ async fn a_requirement_that_is_not_supported_is_named() {
         assert_eq!(refused.name, "AUTH_OIDC_DEMO_ISSUER");
         assert!(refused.problem.contains(word), "{refused}");
     }
+}
+
+// RFC 9126 section 2: the client authenticates as at the token endpoint.
+#[tokio::test]
+async fn a_request_is_pushed_by_the_authenticated_client() {
+    const METHOD: &str = "AUTH_OIDC_DEMO_TOKEN_AUTH_METHOD";
+    const PUSHED: (&str, &str) = ("AUTH_OIDC_DEMO_PUSHED_AUTHORIZATION_REQUESTS", "always");
+    let key = SigningKey::ec().unwrap();
+    let pem = key.to_pem().unwrap();
+    for method in [
+        "client_secret_basic",
+        "client_secret_post",
+        "none",
+        "private_key_jwt",
+    ] {
+        let with_secret = method.starts_with("client_secret");
+        let mut more = vec![PUSHED, (METHOD, method)];
+        if !with_secret {
+            more.push(("AUTH_OIDC_DEMO_CLIENT_SECRET", ""));
+        }
+        if method == "private_key_jwt" {
+            more.push(("AUTH_OIDC_DEMO_PRIVATE_KEY", pem.as_str()));
+        }
+        let world = world(&more).await;
+        world.demo.change(|settings| {
+            settings.require_pushed_authorization = true;
+            settings.public_client = method == "none";
+            settings.client_key = (method == "private_key_jwt").then(|| key.public_bytes());
+        });
+        world.sign_in("demo").await.unwrap();
+        let counter = format!("oidc.client.{method}");
+        assert_eq!(world.demo.counter(&counter), 2, "{method}");
+    }
+}
+
+// RFC 9126 section 4: the endpoint's own parameters stay in the URL.
+#[tokio::test]
+async fn a_pushed_request_keeps_the_authorization_endpoints_own_parameters() {
+    let pushed = ("AUTH_OIDC_DEMO_PUSHED_AUTHORIZATION_REQUESTS", "always");
+    let world = world(&[pushed]).await;
+    let endpoint = format!("{}/oidc/authorize?p=policy", world.demo.base_url());
+    announce(&world, "authorization_endpoint", json!(endpoint));
+    let order = request(Purpose::SignIn);
+    let url = world.provider("demo").authorize_url(&order).await.unwrap();
+    let names: Vec<_> = url
+        .query_pairs()
+        .map(|(name, _)| name.into_owned())
+        .collect();
+    assert_eq!(names, ["p", "client_id", "request_uri"]);
+    world.sign_in("demo").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_contradiction_about_pushed_requests_stops_the_start_and_no_refresh() {
+    let never = ("AUTH_OIDC_DEMO_PUSHED_AUTHORIZATION_REQUESTS", "never");
+    let world = world(&[never]).await;
+    let tokens = world.tokens("demo").await;
+    world
+        .demo
+        .change(|settings| settings.require_pushed_authorization = true);
+    world.clock.advance(std::time::Duration::from_hours(48));
+    let limit = std::time::Duration::from_secs(20);
+    let refused = world.registry.refuse_unsupported_sign_ins(limit).await;
+    let refused = refused.unwrap_err();
+    assert!(refused.problem.contains("PAR, RFC 9126"), "{refused}");
+    world.registry.refuse_unsupported(limit).await.unwrap();
+    let refreshed = world
+        .provider("demo")
+        .refresh(&tokens.refresh_token.unwrap());
+    refreshed.await.unwrap();
 }
 
 #[tokio::test]

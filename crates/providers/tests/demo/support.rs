@@ -64,6 +64,7 @@ pub fn request(purpose: Purpose) -> AuthorizeRequest {
         hosted_domain: None,
         consent: false,
         claims: None,
+        locale: None,
     }
 }
 

@@ -30,6 +30,10 @@ pub(super) struct AuthorizationRequest {
     pub state: Option<String>,
     pub challenge: String,
     pub nonce: Option<String>,
+    /// The first one of `acr_values`.
+    pub acr: Option<String>,
+    /// Whether the request has `max_age`.
+    pub max_age: bool,
     pub scopes: BTreeSet<String>,
     pub prompt: BTreeSet<String>,
     pub offline: bool,
@@ -72,6 +76,32 @@ pub(super) fn callback(
         }
     }
     url
+}
+
+/// Returns the parameters of a request: those that were pushed (RFC 9126), else those of the
+/// query.
+pub(super) fn pushed(app: &App, realm: &Realm, query: &Pairs) -> Result<Pairs, AuthorizationError> {
+    let state = app.state();
+    let Some(uri) = first(query, "request_uri") else {
+        if realm.flavour == Flavour::Oidc && state.settings.require_pushed_authorization {
+            return Err(AuthorizationError::Page(
+                "invalid_request: authorization requests must be pushed.".to_owned(),
+            ));
+        }
+        return Ok(query.clone());
+    };
+    state
+        .pushed_requests
+        .get(uri)
+        .filter(|pushed| pushed.flavour == realm.flavour && pushed.expires_at > app.now())
+        .map(|pushed| &pushed.parameters)
+        .filter(|parameters| first(parameters, "client_id") == first(query, "client_id"))
+        .cloned()
+        .ok_or_else(|| {
+            AuthorizationError::Page(
+                "invalid_request_uri: this request_uri is unknown, used or expired.".to_owned(),
+            )
+        })
 }
 
 pub(super) fn read(
@@ -149,6 +179,10 @@ pub(super) fn read(
         form_post_mode: first(query, "response_mode") == Some("form_post"),
         challenge,
         nonce: first(query, "nonce").map(str::to_owned),
+        acr: first(query, "acr_values")
+            .and_then(|values| values.split_ascii_whitespace().next())
+            .map(str::to_owned),
+        max_age: first(query, "max_age").is_some(),
         offline: first(query, "access_type") == Some("offline"),
         include_granted: first(query, "include_granted_scopes") == Some("true"),
         login_hint: first(query, "login_hint").map(str::to_owned),
