@@ -25,6 +25,8 @@ use crate::login::context::Context;
 use crate::login::event::Authentication;
 use crate::login::flow::Flow;
 use crate::login::flow_cookie::name_of;
+use crate::login::known_identity;
+use crate::login::offline_access::OfflineAccess;
 use crate::login::outcome::{Arrival, NextPage, Outcome, SignInError};
 use crate::login::start::{StartError, redirect_to_app, start_flow};
 use crate::login::start_parameter::{CODE_CHALLENGE, LOCALE, LOGIN_HINT, RETURN_TO};
@@ -202,8 +204,27 @@ async fn finish(
         Some(started) => connected(state, request, &flow, &authentication, started).await?,
     };
     match done {
-        Some(response) => Ok(response),
-        None => ask_for_consent(state, request, &provider, flow, identity.email.as_ref()).await,
+        Finished::With(response) => Ok(response),
+        Finished::Requesting(offline_access) => {
+            let address = identity.email.as_ref();
+            request_again(state, request, &provider, flow, address, offline_access).await
+        }
+    }
+}
+
+/// How a callback ends.
+enum Finished {
+    With(HttpResponse),
+    /// With a second authorization request.
+    Requesting(OfflineAccess),
+}
+
+/// Returns the result of a transaction, or what to request again.
+fn done<T>(outcome: Outcome<T>) -> Result<T, Finished> {
+    match outcome {
+        Outcome::Done(done) => Ok(done),
+        Outcome::ConsentNeeded => Err(Finished::Requesting(OfflineAccess::WithConsent)),
+        Outcome::GrantNeeded => Err(Finished::Requesting(OfflineAccess::Requested)),
     }
 }
 
@@ -212,7 +233,7 @@ async fn signed_in(
     request: &HttpRequest,
     flow: &Flow,
     authentication: &Authentication<'_>,
-) -> Result<Option<HttpResponse>, CallbackError> {
+) -> Result<Finished, CallbackError> {
     let config = &state.config;
     let user_agent = request
         .headers()
@@ -228,9 +249,9 @@ async fn signed_in(
     };
     let old = cookie::secret_of(request);
     let written = complete::sign_in(&state.pool, settings, flow, authentication, old.as_ref());
-    let outcome = within(ANSWER, written).await?;
-    let Outcome::Done(done) = outcome else {
-        return Ok(None);
+    let done = match done(within(ANSWER, written).await?) {
+        Ok(done) => done,
+        Err(again) => return Ok(again),
     };
     state.outbox.wake();
     tracing::info!(
@@ -255,11 +276,19 @@ async fn signed_in(
         NextPage::Destination => redirect_to_app(state, &bearer, &flow.context, &done).await,
         NextPage::Welcome(arrival) => found(&welcome(state, flow, *arrival, authentication)),
     };
-    Ok(Some(
-        response
-            .cookie(cookie::of(&done.secret, config.sessions.lifetime))
-            .finish(),
-    ))
+    response.cookie(cookie::of(&done.secret, config.sessions.lifetime));
+    // Built-in providers request offline access without ending a session.
+    if !authentication.provider.is_built_in()
+        && let Some(known) = known_identity::cookie(
+            &config.flow_keys,
+            &flow.provider,
+            authentication.identity,
+            &state.randomness,
+        )
+    {
+        response.cookie(known);
+    }
+    Ok(Finished::With(response.finish()))
 }
 
 /// Returns the URL of the page that asks what is connected.
@@ -298,7 +327,7 @@ async fn connected(
     flow: &Flow,
     authentication: &Authentication<'_>,
     started: SessionId,
-) -> Result<Option<HttpResponse>, CallbackError> {
+) -> Result<Finished, CallbackError> {
     let secret = cookie::secret_of(request);
     let written = connect::connect(
         &state.pool,
@@ -308,9 +337,9 @@ async fn connected(
         secret.as_ref(),
         authentication,
     );
-    let outcome = within(ANSWER, written).await?;
-    let Outcome::Done(session) = outcome else {
-        return Ok(None);
+    let session = match done(within(ANSWER, written).await?) {
+        Ok(session) => session,
+        Err(again) => return Ok(again),
     };
     state.outbox.wake();
     tracing::info!(
@@ -327,29 +356,36 @@ async fn connected(
     if flow.context.code_challenge.is_some() {
         let mut response =
             redirect_to_app(state, &Bearer::from(&session), &flow.context, &session).await;
-        return Ok(Some(response.finish()));
+        return Ok(Finished::With(response.finish()));
     }
     let to = state
         .config
         .returns
         .destination(flow.context.return_to.as_ref(), &session);
-    Ok(Some(found(&to).finish()))
+    Ok(Finished::With(found(&to).finish()))
 }
 
-/// Starts a second authorization request, which asks for consent, because there is no
-/// refresh token. The new flow is marked, so that there is no third request.
-async fn ask_for_consent(
+/// Starts a second authorization request, because there is no refresh token. Each kind of request
+/// is made once: a flow that requested offline access is followed by one that asks for consent at
+/// most, and that flow is marked.
+async fn request_again(
     state: &State,
     request: &HttpRequest,
     provider: &Arc<Provider>,
     flow: Flow,
     email: Option<&Handle>,
+    offline_access: OfflineAccess,
 ) -> Result<HttpResponse, CallbackError> {
+    let reason = if offline_access.asks_for_consent() {
+        "there is no refresh token: asking for consent"
+    } else {
+        "the person has no sufficient grant: asking for offline access"
+    };
     tracing::info!(
         provider = %flow.provider,
         flow.id = %flow.id,
         outcome = "consent_needed",
-        "there is no refresh token: asking for consent"
+        "{reason}"
     );
     metrics::count_sign_in(state, &flow.provider, "consent_needed");
     let context = Context {
@@ -363,7 +399,7 @@ async fn ask_for_consent(
         flow.connects_for,
         context,
         flow.agreement,
-        true,
+        offline_access,
     )
     .await?;
     Ok(redirect.response())

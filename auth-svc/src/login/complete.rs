@@ -108,7 +108,14 @@ pub async fn sign_in(
             .asks_beyond_identity(Purpose::SignIn)
         && (agreed.is_some()
             || member::connects_at_sign_in(&mut transaction, workspace.id, binding.user).await?);
+    // The stored grant stays. A refresh token that comes anyway would end with the person's
+    // session at the provider (Keycloak).
+    let keeps_grant = connecting && flow.reuses_grant;
+    if keeps_grant && consent::lacks_grant(&mut transaction, authentication, &binding).await? {
+        return consent::request_again(pool, transaction, flow, Outcome::GrantNeeded).await;
+    }
     if connecting
+        && !keeps_grant
         && consent::is_needed(&mut transaction, flow, authentication, &binding).await?
         && (agreed.is_some_and(Agreement::chose_to_connect)
             || !grant::is_closed_to_sign_in(&mut *transaction, &binding).await?)
@@ -166,7 +173,7 @@ pub async fn sign_in(
         &binding,
         handle,
         authenticated_at,
-        connecting.then_some(settings.sealing_key),
+        (connecting && !keeps_grant).then_some(settings.sealing_key),
     )?;
     outbox::enqueue(&mut transaction, Schema::Auth, message).await?;
     transaction.commit().await?;
@@ -178,7 +185,7 @@ pub async fn sign_in(
         workspace: workspace.id,
         subdomain: workspace.subdomain,
         custom_domain: workspace.custom_domain,
-        connecting,
+        connecting: connecting && !keeps_grant,
         next,
     }))
 }

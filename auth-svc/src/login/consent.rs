@@ -36,7 +36,38 @@ pub async fn ask<T>(
     transaction: Transaction<'_, Postgres>,
     flow: &Flow,
 ) -> Result<Outcome<T>, SignInError> {
+    request_again(pool, transaction, flow, Outcome::ConsentNeeded).await
+}
+
+/// Returns `true` if the request left out offline access and the person who came has no
+/// sufficient grant that a sign-in would keep: another person than the one who was expected, or
+/// another workspace.
+///
+/// # Errors
+/// Returns the database's error.
+pub async fn lacks_grant(
+    connection: &mut PgConnection,
+    authentication: &Authentication<'_>,
+    binding: &GrantBinding,
+) -> Result<bool, sqlx::Error> {
+    let provider = authentication.provider;
+    if grant::is_sufficient(&mut *connection, binding, provider).await? {
+        return Ok(false);
+    }
+    Ok(!grant::is_closed_to_sign_in(connection, binding).await?)
+}
+
+/// Rolls the transaction back and only marks the flow as used.
+///
+/// # Errors
+/// Returns an error if the flow was used, or the database fails.
+pub async fn request_again<T>(
+    pool: &PgPool,
+    transaction: Transaction<'_, Postgres>,
+    flow: &Flow,
+    outcome: Outcome<T>,
+) -> Result<Outcome<T>, SignInError> {
     transaction.rollback().await?;
     used_flow::mark_used(&mut *pool.acquire().await?, flow).await?;
-    Ok(Outcome::ConsentNeeded)
+    Ok(outcome)
 }

@@ -46,6 +46,10 @@ pub struct Flow {
     /// no third one.
     #[serde(rename = "k")]
     pub consent_asked: bool,
+    /// Whether the request left out offline access, because a live grant was stored for the
+    /// person who was expected.
+    #[serde(rename = "g", default, skip_serializing_if = "std::ops::Not::not")]
+    pub reuses_grant: bool,
     /// What the request asked for; without choices if there is no agreement.
     #[serde(rename = "x")]
     pub context: Context,
@@ -89,6 +93,7 @@ impl Flow {
             verifier: PkceVerifier::generate(randomness)?,
             expires_at: (now + FLOW_LIFETIME).unix_timestamp(),
             consent_asked,
+            reuses_grant: false,
             context,
             agreement,
         };

@@ -76,6 +76,9 @@ pub enum Outcome<T> {
     /// Only the flow was marked as used: a refresh token is wanted, none came and none is
     /// stored. The person is asked for consent once.
     ConsentNeeded,
+    /// Only the flow was marked as used: the request left out offline access, and the person who
+    /// came has no sufficient grant. It is requested once.
+    GrantNeeded,
 }
 
 /// A committed sign-in.

@@ -15,6 +15,7 @@ use crate::http::query::Query;
 use crate::http::router::Routes;
 use crate::login::agreement::{Agreement, Page};
 use crate::login::form::{SEEN, configured_provider, error_response, fields_of};
+use crate::login::offline_access::OfflineAccess;
 use crate::login::review_page::view::{PageKind, Review};
 use crate::login::start::{start_flow, to_public_host};
 use crate::login::start_parameter::{PROMPT, StartParameters};
@@ -89,7 +90,7 @@ async fn agree(
     }
     let agreed = Agreement::on(Page::Review, review.workspace_id(), state.clock.now());
     let connects_for = review.connects_for();
-    let consent = fields.of(&PROMPT) == Some("consent");
+    let offline_access = OfflineAccess::of_prompt(fields.of(&PROMPT));
     let label = review.provider.label().to_owned();
     let started = start_flow(
         &state,
@@ -98,7 +99,7 @@ async fn agree(
         connects_for,
         review.into_context(),
         Some(agreed),
-        consent,
+        offline_access,
     )
     .await;
     match started {

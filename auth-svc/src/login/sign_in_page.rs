@@ -19,6 +19,7 @@ use crate::login::destination::other_origin;
 use crate::login::domain_policy::Invitation;
 use crate::login::form::{SEEN, configured_provider, digest_of, error_response, fields_of};
 use crate::login::notice::{Notice, notice};
+use crate::login::offline_access::OfflineAccess;
 use crate::login::parameters::context_of;
 use crate::login::provider_links::{Button, buttons};
 use crate::login::redirect::Site;
@@ -107,7 +108,7 @@ async fn start(
         None,
         context,
         Some(Agreement::on(Page::SignIn, named, state.clock.now())),
-        fields.of(&PROMPT) == Some("consent"),
+        OfflineAccess::of_prompt(fields.of(&PROMPT)),
     )
     .await;
     match started {

@@ -20,6 +20,7 @@ use crate::login::agreement::Agreement;
 use crate::login::context::Context;
 use crate::login::flow::Flow;
 use crate::login::flow_cookie::SealFlowError;
+use crate::login::offline_access::OfflineAccess;
 use crate::login::parameters::{ParameterError, context_of};
 use crate::login::redirect::Site;
 use crate::login::start_parameter::{
@@ -113,7 +114,7 @@ pub(crate) async fn plain_sign_in(
         None,
         context,
         None,
-        prompt == Some("consent"),
+        OfflineAccess::of_prompt(prompt),
     )
     .await?;
     Ok(redirect.response())
@@ -203,10 +204,21 @@ pub(crate) async fn start_flow(
     connects_for: Option<SessionId>,
     context: Context,
     agreement: Option<Agreement>,
-    consent: bool,
+    offline_access: OfflineAccess,
 ) -> Result<AuthorizationRedirect, StartError> {
     let now = state.clock.now();
-    let flow = Flow::begin(
+    let consent = offline_access.asks_for_consent();
+    let reuses_grant = offline_access
+        .is_left_out(
+            state,
+            request,
+            provider,
+            connects_for,
+            agreement.as_ref(),
+            &context,
+        )
+        .await?;
+    let mut flow = Flow::begin(
         provider.name().clone(),
         connects_for,
         context,
@@ -215,6 +227,7 @@ pub(crate) async fn start_flow(
         now,
         &state.randomness,
     )?;
+    flow.reuses_grant = reuses_grant;
     let to = provider
         .authorize_url(&AuthorizeRequest {
             purpose: flow.purpose(),
@@ -226,6 +239,7 @@ pub(crate) async fn start_flow(
             consent,
             claims: None,
             locale: flow.context.locale.clone(),
+            reuses_grant,
         })
         .await?;
     let mut cookies = match request.cookies() {
@@ -239,6 +253,7 @@ pub(crate) async fn start_flow(
         provider = %flow.provider,
         flow.id = %flow.id,
         consent,
+        reuses_grant,
         connect = connects_for.is_some(),
         agreement = flow.agreement.is_some(),
         "sent to the provider"

@@ -1,7 +1,7 @@
 //! Reads from schema `vault` whether grants are stored. This service cannot read the
 //! tokens.
 
-use latchkey_domain::{GrantBinding, Handle, ScopeSet};
+use latchkey_domain::{GrantBinding, Handle, Issuer, ScopeSet, Subject, WorkspaceId};
 use latchkey_providers::Provider;
 use sqlx::PgExecutor;
 
@@ -16,6 +16,29 @@ pub async fn is_stored(
     binding: &GrantBinding,
     scopes: &ScopeSet,
 ) -> Result<bool, sqlx::Error> {
+    let held = live(executor, binding).await?;
+    Ok(held.iter().any(|granted| granted.covers(scopes)))
+}
+
+/// Returns `true` if a live refresh token is stored that gives access to everything that is
+/// configured of the provider.
+///
+/// # Errors
+/// Returns the database's error.
+pub async fn is_sufficient(
+    executor: impl PgExecutor<'_>,
+    binding: &GrantBinding,
+    provider: &Provider,
+) -> Result<bool, sqlx::Error> {
+    let held = live(executor, binding).await?;
+    Ok(held.iter().any(|granted| provider.is_covered_by(granted)))
+}
+
+/// Returns the scopes of the live grants.
+async fn live(
+    executor: impl PgExecutor<'_>,
+    binding: &GrantBinding,
+) -> Result<Vec<ScopeSet>, sqlx::Error> {
     let held: Vec<(Vec<String>,)> = sqlx::query_as(
         "SELECT granted_scopes FROM vault.offline_grant
          WHERE workspace_id = $1 AND user_id = $2
@@ -30,7 +53,40 @@ pub async fn is_stored(
     .await?;
     Ok(held
         .into_iter()
-        .any(|(granted,)| granted.into_iter().collect::<ScopeSet>().covers(scopes)))
+        .map(|(granted,)| granted.into_iter().collect())
+        .collect())
+}
+
+/// Returns `true` if a grant as of [`is_sufficient`] is stored for the person of an identity, in
+/// this workspace, or in any if it is `None`.
+///
+/// # Errors
+/// Returns the database's error.
+pub async fn is_stored_for(
+    executor: impl PgExecutor<'_>,
+    provider: &Provider,
+    (issuer, subject): (&Issuer, &Subject),
+    workspace: Option<WorkspaceId>,
+) -> Result<bool, sqlx::Error> {
+    // Indexes: identity_provider_issuer_subject_key, credential_identity.
+    let held: Vec<(Vec<String>,)> = sqlx::query_as(
+        "SELECT g.granted_scopes
+         FROM auth.identity i
+         JOIN vault.offline_grant g
+           ON g.provider = i.provider AND g.issuer = i.issuer AND g.subject = i.subject
+              AND g.user_id = i.user_id
+         WHERE i.provider = $1 AND i.issuer = $2 AND i.subject = $3
+           AND ($4::uuid IS NULL OR g.workspace_id = $4)",
+    )
+    .bind(provider.name().as_str())
+    .bind(issuer.as_str())
+    .bind(subject.as_str())
+    .bind(workspace.map(|workspace| workspace.as_uuid()))
+    .fetch_all(executor)
+    .await?;
+    Ok(held
+        .into_iter()
+        .any(|(granted,)| provider.is_covered_by(&granted.into_iter().collect())))
 }
 
 /// Returns `true` if a plain sign-in must not change this account: the person disconnected

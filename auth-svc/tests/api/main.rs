@@ -31,6 +31,7 @@ mod limits;
 mod logging;
 mod members;
 mod metrics;
+mod offline_access;
 mod openapi;
 mod outbox;
 mod pages;

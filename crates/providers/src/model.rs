@@ -40,6 +40,8 @@ pub struct AuthorizeRequest {
     pub claims: Option<String>,
     /// Language tag for the provider's pages (`ui_locales`). Providers ignore unknown ones.
     pub locale: Option<String>,
+    /// Offline access is left out, because a live grant is stored.
+    pub reuses_grant: bool,
 }
 
 impl AuthorizeRequest {

@@ -25,6 +25,9 @@ use crate::{
     ScopeRules,
 };
 
+/// The scope for offline access (OpenID Connect Core section 11).
+const OFFLINE_ACCESS: &str = "offline_access";
+
 /// One provider: its definition, its discovery document and its keys.
 #[derive(Debug)]
 pub struct Provider {
@@ -154,11 +157,31 @@ impl Provider {
         on && connects
     }
 
+    /// Returns `true` if a sign-in requests offline access by a scope that can be left out. Only
+    /// providers of `AUTH_OIDC_<NAME>_…` end a session when they grant it.
+    ///
+    /// # Errors
+    /// The discovery document is not available.
+    pub async fn can_leave_out_offline_access(&self) -> Result<bool, ProviderError> {
+        if self.is_built_in() {
+            return Ok(false);
+        }
+        let metadata = self.metadata().await?;
+        let requested = self.requested_scopes(Purpose::SignIn, &metadata);
+        Ok(requested.contains(OFFLINE_ACCESS))
+    }
+
+    /// Returns `true` if a grant with these scopes gives access to everything that is configured.
+    pub fn is_covered_by(&self, granted: &ScopeSet) -> bool {
+        let access = self.access(granted);
+        ![access.messages, access.calendar].contains(&Access::Denied)
+    }
+
     /// Returns `true` if more than the identity is requested: data, or offline access by
     /// the configured scopes. Otherwise no account is connected, whatever tokens the
     /// provider gives.
     pub fn asks_beyond_identity(&self, purpose: Purpose) -> bool {
-        self.asks_for_data(purpose) || self.definition.identity.contains("offline_access")
+        self.asks_for_data(purpose) || self.definition.identity.contains(OFFLINE_ACCESS)
     }
 
     /// Which data a grant with these scopes gives access to (R23). Of several scopes that

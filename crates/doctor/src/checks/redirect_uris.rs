@@ -115,6 +115,7 @@ async fn look(world: &World, provider: &Provider, purpose: Purpose) -> Result<Re
         consent: false,
         claims: None,
         locale: None,
+        reuses_grant: false,
     };
     let mut url = provider
         .authorize_url(&request)

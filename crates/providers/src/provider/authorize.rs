@@ -5,7 +5,7 @@ use oauth2::basic::BasicClient;
 use oauth2::{AuthUrl, ClientId, CsrfToken, RedirectUrl, Scope};
 use url::Url;
 
-use super::Provider;
+use super::{OFFLINE_ACCESS, Provider};
 use crate::client_auth::ClientAuthentication;
 use crate::discovery::Metadata;
 use crate::{
@@ -90,7 +90,13 @@ impl Provider {
         let client = BasicClient::new(ClientId::new(self.client_id().to_owned()))
             .set_auth_uri(AuthUrl::from_url(metadata.authorization.clone()))
             .set_redirect_uri(RedirectUrl::from_url(redirect_uri.clone()));
-        let scopes: ScopeSet = self.requested_scopes(request.purpose, metadata);
+        let mut scopes: ScopeSet = self.requested_scopes(request.purpose, metadata);
+        if request.reuses_grant {
+            scopes = scopes
+                .iter()
+                .filter(|scope| *scope != OFFLINE_ACCESS)
+                .collect();
+        }
         let quirks = self.definition.quirks;
         let select_account = self.definition.select_account.unwrap_or_else(|| {
             quirks.documents_select_account() || metadata.supports_prompt("select_account")

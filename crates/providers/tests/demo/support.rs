@@ -65,6 +65,7 @@ pub fn request(purpose: Purpose) -> AuthorizeRequest {
         consent: false,
         claims: None,
         locale: None,
+        reuses_grant: false,
     }
 }
 
