@@ -10,8 +10,9 @@ use latchkey_domain::{Issuer, ProviderName, Subject};
 use latchkey_providers::VerifiedIdentity;
 use serde::{Deserialize, Serialize};
 
+use crate::flow_keys::FlowKeys;
 use crate::http::cookies::host_cookie;
-use crate::login::flow_cookie::FlowKeys;
+
 use crate::random::Randomness;
 
 /// Prefix of the names of these cookies; the name of the provider follows.

@@ -27,6 +27,7 @@ struct Arguments {
 const OTHER_PROGRAMS: &str = "\
 Programs of their own:
   bench      Build for release and measure: `cargo dev bench --help`
+  faults     Break servers under load and check that nothing is lost: `cargo dev faults --help`
   kubernetes Run Latchkey on a Kubernetes of one node: `cargo dev kubernetes --help`
   proto      Write the generated code of the .proto files into the repository";
 

@@ -20,6 +20,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .route("/control/counters", get().to(counters))
         .route("/control/counters", delete().to(forget_counters))
         .route("/control/issued", get().to(issued))
+        .route("/control/presented", get().to(presented))
         .route("/control/people", get().to(people))
         .route("/control/people", post().to(add_people))
         .route("/control/people/{person}/claims", put().to(claims))
@@ -48,6 +49,10 @@ async fn forget_counters(app: Shared) -> impl Responder {
 
 async fn issued(app: Shared) -> impl Responder {
     Json(app.state().issued.clone())
+}
+
+async fn presented(app: Shared) -> impl Responder {
+    Json(app.state().presented.clone())
 }
 
 async fn people(app: Shared) -> impl Responder {

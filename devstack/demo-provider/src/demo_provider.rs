@@ -14,8 +14,8 @@ use crate::id_token;
 use crate::keys::KeyError;
 use crate::state::State;
 use crate::{
-    Config, EndedSession, Endpoint, Fault, Flavour, Issued, Misbehaviour, SampleResponse, Settings,
-    TlsFiles,
+    Config, EndedSession, Endpoint, Fault, Flavour, Issued, Misbehaviour, PresentedRefreshToken,
+    SampleResponse, Settings, TlsFiles,
 };
 
 /// Errors of a demo provider.
@@ -305,6 +305,11 @@ impl DemoProvider {
     /// Returns the sessions that a client ended, the oldest first.
     pub fn ended_sessions(&self) -> Vec<EndedSession> {
         self.app.state().ended_sessions.clone()
+    }
+
+    /// Returns every refresh token that a client presented, in the order of time.
+    pub fn presented(&self) -> Vec<PresentedRefreshToken> {
+        self.app.state().presented.clone()
     }
 
     /// Returns `true` if a refresh token is still valid.

@@ -50,6 +50,7 @@
 //! | `GET /control/environment` | variables for the services |
 //! | `GET`, `DELETE /control/counters` | `{"google.token": 2, "google.token.refresh_token": 1, …}` |
 //! | `GET /control/issued` | every code and token that was issued, in clear |
+//! | `GET /control/presented` | every refresh token that a client presented, in clear, and when |
 //! | `GET /control/people`, `PUT /control/people/ada/claims` | `{"email_verified": false, "hd": null}` |
 //! | `GET`, `PATCH /control/settings` | [`Settings`]: `{"access_token_lifetime_s": 5}` |
 //! | `GET`, `POST`, `DELETE /control/faults` | [`Fault`]: `{"endpoint": "token", "flavour": "google", "status": 503}` |
@@ -88,4 +89,4 @@ pub use misbehaviour::Misbehaviour;
 pub use people::{ACME_TENANT, GLOBEX_TENANT, PERSONAL_TENANT, Person, STRANGER_TENANT};
 pub use sample_response::SampleResponse;
 pub use settings::{Config, ExpiresIn, Settings, TlsFiles};
-pub use state::Issued;
+pub use state::{Issued, PresentedRefreshToken};

@@ -1,6 +1,7 @@
 //! The state of a demo provider.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -38,6 +39,19 @@ pub(crate) struct PushedRequest {
     pub flavour: Flavour,
     pub parameters: Vec<(String, String)>,
     pub expires_at: i64,
+}
+
+/// A refresh token that a client presented to the token endpoint.
+#[derive(Debug, Clone, Serialize)]
+pub struct PresentedRefreshToken {
+    /// Flavour to which it was presented.
+    pub flavour: Flavour,
+    /// The token in clear.
+    pub token: String,
+    /// When it was presented, in microseconds since 1970.
+    pub at_us: u64,
+    /// Whether it was accepted: it is known, not revoked, and at the strict provider not used before.
+    pub accepted: bool,
 }
 
 /// An authorization code.
@@ -100,6 +114,7 @@ pub(crate) struct State {
     pub issued: Vec<Issued>,
     /// Sessions that a client ended, the oldest first.
     pub ended_sessions: Vec<EndedSession>,
+    pub presented: Vec<PresentedRefreshToken>,
 }
 
 impl State {
@@ -126,6 +141,7 @@ impl State {
             counters: BTreeMap::new(),
             issued: Vec::new(),
             ended_sessions: Vec::new(),
+            presented: Vec::new(),
         })
     }
 
@@ -200,6 +216,16 @@ impl State {
             kind,
             token: token.to_owned(),
             person: person.to_owned(),
+        });
+    }
+
+    pub(crate) fn record_presented(&mut self, flavour: Flavour, token: &str, accepted: bool) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        self.presented.push(PresentedRefreshToken {
+            flavour,
+            token: token.to_owned(),
+            at_us: now.map_or(0, |now| u64::try_from(now.as_micros()).unwrap_or(u64::MAX)),
+            accepted,
         });
     }
 

@@ -136,10 +136,13 @@ fn refresh_or_sample(app: &App, realm: &Realm, form: &Form) -> Result<HttpRespon
 fn refresh(app: &App, realm: &Realm, form: &Form) -> Result<HttpResponse, ErrorResponse> {
     let given = form.get("refresh_token").ok_or(REQUEST)?;
     let mut state = app.state();
-    let grant = state.refresh_tokens.get(given).cloned().ok_or(GRANT)?;
-    if grant.flavour != realm.flavour {
-        return Err(GRANT);
-    }
+    let grant = state.refresh_tokens.get(given).cloned();
+    let grant = grant.filter(|grant| grant.flavour == realm.flavour);
+    let accepted = grant
+        .as_ref()
+        .is_some_and(|grant| !(grant.flavour == Flavour::Oidc && grant.used));
+    state.record_presented(realm.flavour, given, accepted);
+    let grant = grant.ok_or(GRANT)?;
     let rotated = match realm.flavour {
         Flavour::Google => None,
         Flavour::Microsoft => Some(issue_refresh_token(&mut state, &grant)),

@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use devstack::browser::{Browser, readable};
 use devstack::polling::{BROKER_TIMEOUT, eventually};
 use devstack::walkthrough::{
-    account_of, authorize_address_at, get_access_token, refresh_access_token, token_request,
+    account_of, authorize_address_at, consent_and_return, get_access_token, refresh_access_token,
+    token_request,
 };
 use latchkey_servers::Progress;
 use sqlx::PgPool;
@@ -89,25 +90,14 @@ pub async fn run(services: &Services, pool: &PgPool, progress: &Progress) -> any
 /// A step fails.
 pub async fn sign_in(browser: &mut Browser, person: &str) -> anyhow::Result<Url> {
     let path = format!("/auth/{PROVIDER}");
-    let mut authorize = authorize_address_at(browser, PUBLIC_URL, &path)
+    let authorize = authorize_address_at(browser, PUBLIC_URL, &path)
         .await
         .context("the sign-in does not start")?;
-    // R5: auth-svc repeats a sign-in without a refresh token once and asks for consent.
-    for _ in 0..2 {
-        let consent = browser.post(&authorize, &[("person", person)]).await?;
-        let callback = consent
-            .redirect_target()
-            .context("the demo provider does not redirect the browser back")?;
-        let landing = browser.get(callback).await?;
-        let target = landing
-            .redirect_target()
-            .context("the callback was refused")?;
-        if !target.as_str().starts_with(DEMO_URL) {
-            return Ok(target.clone());
-        }
-        authorize = target.clone();
-    }
-    anyhow::bail!("auth-svc asks for consent again and again")
+    let landing = consent_and_return(browser, authorize, DEMO_URL, person, || {}).await?;
+    let target = landing
+        .redirect_target()
+        .context("the callback was refused")?;
+    Ok(target.clone())
 }
 
 /// Checks that the provider's userinfo endpoint accepts the token.

@@ -26,6 +26,9 @@ const PROTO: &str = "latchkey-proto-generator";
 /// `cargo dev kubernetes`.
 const KUBERNETES: &str = "latchkey-kubernetes";
 
+/// `cargo dev faults`.
+const FAULTS: &str = "latchkey-faults";
+
 /// The three services as binaries.
 const SERVICES: [&str; 3] = ["auth-svc", "sync-svc", "refresh-svc"];
 /// The programs of the images for Kubernetes.
@@ -61,6 +64,7 @@ impl Plan {
         let (program, bins): (_, &[&str]) = match command {
             Some("bench") => (BENCH, &["refresh-svc"]),
             Some("kubernetes") => (KUBERNETES, &IMAGES),
+            Some("faults") => (FAULTS, &SERVICES),
             Some("proto") => (PROTO, &[]),
             Some("up" | "dashboard" | "providers") => (DEVSTACK, &SERVICES),
             _ => (DEVSTACK, &[]),
@@ -190,6 +194,14 @@ mod tests {
         );
         assert_eq!(kubernetes.directory, "release");
         assert_eq!(kubernetes.arguments, ["--once"]);
+        let faults = plan(&["faults", "--seed", "7"]);
+        assert_eq!(
+            faults.build.join(" "),
+            "build --workspace --bin latchkey-faults --bin auth-svc --bin sync-svc \
+             --bin refresh-svc --test launcher"
+        );
+        assert_eq!((faults.program, faults.directory), (FAULTS, "debug"));
+        assert_eq!(faults.arguments, ["--seed", "7"]);
         let proto = plan(&["proto"]);
         assert_eq!((proto.program, proto.arguments.len()), (PROTO, 0));
     }

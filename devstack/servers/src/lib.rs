@@ -27,7 +27,7 @@ pub use packages::{Package, ensure_installed};
 pub use port::{free_port, port_or_free};
 pub use postgres::Postgres;
 pub use prometheus::Prometheus;
-pub use proxy::Proxy;
+pub use proxy::{Disturbance, Proxy};
 pub use rabbitmq::RabbitMq;
 pub use registry_packages::{install_go, install_npm, install_python, python_program};
 pub use run_directory::{RunDirectory, target_directory};

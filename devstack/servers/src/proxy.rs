@@ -1,19 +1,25 @@
 //! A TCP proxy in front of a server that simulates network faults: it drops packets without a
-//! reset, delays responses, and connects to another server after a fail-over.
+//! reset, delays responses, disturbs all of its connections, and connects to another server after
+//! a fail-over.
+
+mod disturbance;
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::ServerError;
+pub use disturbance::Disturbance;
+use disturbance::{Direction, write};
 
 const BUFFER: usize = 64 * 1024;
 
@@ -34,6 +40,10 @@ struct Network {
     delay: Mutex<Option<ResponseDelay>>,
     /// Clients whose next response is delayed.
     delayed: Mutex<HashSet<SocketAddr>>,
+    /// What happens to the packets of every connection.
+    disturbance: watch::Sender<Option<Disturbance>>,
+    /// Cancelled to close the connections that exist at that time.
+    closing: Mutex<CancellationToken>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -64,6 +74,8 @@ impl Proxy {
             generation: Mutex::default(),
             delay: Mutex::default(),
             delayed: Mutex::default(),
+            disturbance: watch::Sender::default(),
+            closing: Mutex::default(),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&network)));
         Ok(Self {
@@ -100,6 +112,18 @@ impl Proxy {
         std::mem::take(&mut *generation).cancel();
     }
 
+    /// Disturbs the existing connections and the new ones until it is called with another value;
+    /// `None` ends the disturbance.
+    pub fn disturb(&self, disturbance: Option<Disturbance>) {
+        self.network.disturbance.send_replace(disturbance);
+    }
+
+    /// Closes the existing connections on both sides. New connections work.
+    pub fn close_connections(&self) {
+        let mut closing = locked(&self.network.closing);
+        std::mem::take(&mut *closing).cancel();
+    }
+
     /// Delays the next responses to statements that contain these bytes, such as an account's
     /// id. The database executes the statements without delay.
     pub fn delay_responses(&self, bytes: &[u8], duration: Duration, times: usize) {
@@ -131,22 +155,15 @@ async fn accept(listener: TcpListener, network: Arc<Network>) {
             continue;
         };
         let dropped = locked(&network.generation).clone();
+        let closing = locked(&network.closing).clone();
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         let upstream = (from_client, to_server);
-        tokio::spawn(forward_requests(
-            Arc::clone(&network),
-            peer,
-            upstream,
-            dropped.clone(),
-        ));
+        let requests = forward_requests(Arc::clone(&network), peer, upstream, dropped.clone());
         let downstream = (from_server, to_client);
-        tokio::spawn(forward_responses(
-            Arc::clone(&network),
-            peer,
-            downstream,
-            dropped,
-        ));
+        let responses = forward_responses(Arc::clone(&network), peer, downstream, dropped);
+        tokio::spawn(closing.clone().run_until_cancelled_owned(requests));
+        tokio::spawn(closing.run_until_cancelled_owned(responses));
     }
 }
 
@@ -172,7 +189,11 @@ async fn forward_requests(
             return;
         }
         mark_delayed(&network, peer, sent);
-        if to.write_all(sent).await.is_err() {
+        let disturbance = network.disturbance.subscribe();
+        if write(&mut to, sent, Direction::Request, disturbance)
+            .await
+            .is_err()
+        {
             return;
         }
     }
@@ -218,7 +239,11 @@ async fn forward_responses(
             let delay = locked(&network.delay).as_ref().map(|one| one.duration);
             tokio::time::sleep(delay.unwrap_or_default()).await;
         }
-        if to.write_all(answered).await.is_err() {
+        let disturbance = network.disturbance.subscribe();
+        if write(&mut to, answered, Direction::Response, disturbance)
+            .await
+            .is_err()
+        {
             return;
         }
     }

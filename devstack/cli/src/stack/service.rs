@@ -92,6 +92,13 @@ impl Service {
         }
     }
 
+    /// Sends a signal to its process group, such as SIGSTOP and SIGCONT.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(child) = &self.child {
+            child.signal(signal);
+        }
+    }
+
     /// Returns `true` while it is running.
     pub fn is_running(&mut self) -> bool {
         self.child

@@ -90,6 +90,35 @@ pub async fn sign_in(
     })
 }
 
+/// Consents as a person at the page of a demo provider at any origin `provider`, and opens the
+/// callback. `returning` is called before each callback: the first one leads back to the provider
+/// if auth-svc asks for consent (R5). Returns the response of the last callback.
+///
+/// # Errors
+/// There is no response, the provider does not redirect the browser back, or auth-svc asks for
+/// consent again and again.
+pub async fn consent_and_return(
+    browser: &mut Browser,
+    mut authorize: Url,
+    provider: &str,
+    person: &str,
+    mut returning: impl FnMut(),
+) -> anyhow::Result<Page> {
+    for _ in 0..2 {
+        let consent = browser.post(&authorize, &[("person", person)]).await?;
+        let callback = consent
+            .redirect_target()
+            .context("the demo provider does not redirect the browser back")?;
+        returning();
+        let landing = browser.get(callback).await?;
+        match &landing.location {
+            Some(again) if again.as_str().starts_with(provider) => authorize = again.clone(),
+            _ => return Ok(landing),
+        }
+    }
+    anyhow::bail!("auth-svc asks for consent again and again")
+}
+
 pub(super) async fn check(
     stack: &Stack,
     route: Route,

@@ -1,0 +1,67 @@
+//! RabbitMQ's management API.
+
+use std::time::Duration;
+
+use latchkey_messaging::topology::{SYNC_SVC_QUEUE, UNROUTED_QUEUE, parked_queue};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// Time limit of a request.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Deserialize)]
+struct Queue {
+    name: String,
+    /// Absent until the first statistics.
+    messages: Option<u64>,
+}
+
+/// RabbitMQ's management API. Its numbers are one second old.
+#[derive(Debug, Clone)]
+pub struct Api {
+    base: String,
+    client: reqwest::Client,
+}
+
+impl Api {
+    /// `base` is the URL with credentials.
+    pub(super) fn new(base: String) -> anyhow::Result<Self> {
+        let client = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .no_proxy()
+            .build()?;
+        Ok(Self { base, client })
+    }
+
+    /// Returns the number of messages that wait for sync-svc, in its queue, in its retry queues and
+    /// among the unrouted; `None` if RabbitMQ does not answer.
+    pub async fn waiting(&self) -> Option<u64> {
+        let queues: Vec<Queue> = self.get("/api/queues/%2f").await?;
+        let parked = parked_queue(SYNC_SVC_QUEUE);
+        let waits = |queue: &&Queue| {
+            queue.name == UNROUTED_QUEUE
+                || (queue.name.starts_with(SYNC_SVC_QUEUE) && queue.name != parked)
+        };
+        let messages = queues.iter().filter(waits);
+        messages.map(|queue| queue.messages).sum()
+    }
+
+    /// Returns whether a queue exists.
+    pub async fn has_queue(&self, name: &str) -> bool {
+        let queue: Option<Queue> = self.get(&format!("/api/queues/%2f/{name}")).await;
+        queue.is_some()
+    }
+
+    /// Returns whether a queue has no binding to an exchange.
+    pub async fn is_unbound(&self, exchange: &str, queue: &str) -> bool {
+        let path = format!("/api/bindings/%2f/e/{exchange}/q/{queue}");
+        let bindings: Option<Vec<serde_json::Value>> = self.get(&path).await;
+        bindings.is_some_and(|bindings| bindings.is_empty())
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Option<T> {
+        let request = self.client.get(format!("{}{path}", self.base));
+        let answer = request.send().await.ok()?.error_for_status().ok()?;
+        answer.json().await.ok()
+    }
+}

@@ -1,0 +1,132 @@
+//! Faults of RabbitMQ.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use devstack::polling::eventually;
+use lapin::options::{QueueBindOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection, ConnectionProperties};
+use latchkey_messaging::topology::{EVENTS_EXCHANGE, SYNC_SVC_QUEUE, Subscription};
+use tokio::task::block_in_place;
+use tokio::time::timeout;
+
+use super::COMMAND_TIMEOUT;
+use crate::environment::Environment;
+use crate::shadow::SHADOW_QUEUE;
+
+/// How long sync-svc may take to empty its queue before the queue is deleted, and to declare it
+/// again, which it does every 30 s.
+const QUEUE_TIMEOUT: Duration = Duration::from_mins(2);
+/// The share of the memory at which RabbitMQ raises its alarm by default.
+const MEMORY_SHARE: &str = "0.4";
+
+pub(super) fn kill(environment: &mut Environment) -> anyhow::Result<()> {
+    block_in_place(|| environment.stack.servers.rabbitmq.kill());
+    Ok(())
+}
+
+pub(super) fn stop(environment: &mut Environment) -> anyhow::Result<()> {
+    block_in_place(|| environment.stack.servers.rabbitmq.stop());
+    Ok(())
+}
+
+pub(super) async fn resume(environment: &mut Environment) -> anyhow::Result<()> {
+    let resumed = environment.stack.servers.rabbitmq.resume().await;
+    resumed.context("RabbitMQ does not start again")
+}
+
+pub(super) async fn raise_memory_alarm(environment: &mut Environment) -> anyhow::Result<()> {
+    control(environment, &["set_vm_memory_high_watermark", "0"]).await
+}
+
+pub(super) async fn end_memory_alarm(environment: &mut Environment) -> anyhow::Result<()> {
+    control(environment, &["set_vm_memory_high_watermark", MEMORY_SHARE]).await
+}
+
+pub(super) async fn close_connections(environment: &mut Environment) -> anyhow::Result<()> {
+    let arguments = ["close_all_connections", "--vhost", "/", "a fault of a test"];
+    control(environment, &arguments).await
+}
+
+/// Removes the bindings of sync-svc's queue, waits until sync-svc has emptied it, and deletes it.
+/// An event that is published meanwhile has no queue. The shadow queue must not be one, because
+/// then nobody would notice that the binding is gone
+/// (`docs/decisions/0021-unrouted-is-an-alarm.md`). Events that sync-svc still receives after the
+/// shadow queue is unbound are in its inbox, which is evidence too.
+pub(super) async fn delete_queue(environment: &mut Environment) -> anyhow::Result<()> {
+    let channel = channel(environment).await?;
+    unbind(&channel, SHADOW_QUEUE).await?;
+    let api = environment.api();
+    eventually(QUEUE_TIMEOUT, "an empty queue of sync-svc", async || {
+        // sync-svc declares its bindings again every 30 s, and the numbers are one second old.
+        unbind(&channel, SYNC_SVC_QUEUE).await?;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let is_empty = api.waiting().await == Some(0);
+        let is_unbound = api.is_unbound(EVENTS_EXCHANGE, SYNC_SVC_QUEUE).await;
+        Ok((is_empty && is_unbound).then_some(()))
+    })
+    .await?;
+    let options = QueueDeleteOptions::default();
+    channel.queue_delete(SYNC_SVC_QUEUE.into(), options).await?;
+    Ok(())
+}
+
+/// Waits until sync-svc has declared its queue again.
+pub(super) async fn await_queue(environment: &mut Environment) -> anyhow::Result<()> {
+    let api = environment.api();
+    eventually(QUEUE_TIMEOUT, "a queue of sync-svc again", async || {
+        Ok(api.has_queue(SYNC_SVC_QUEUE).await.then_some(()))
+    })
+    .await?;
+    let channel = channel(environment).await?;
+    for key in Subscription::SYNC_SVC.routing_keys {
+        channel
+            .queue_bind(
+                SHADOW_QUEUE.into(),
+                EVENTS_EXCHANGE.into(),
+                (*key).into(),
+                QueueBindOptions::default(),
+                FieldTable::default(),
+            )
+            .await?;
+    }
+    Ok(())
+}
+
+async fn unbind(channel: &Channel, queue: &str) -> anyhow::Result<()> {
+    for key in Subscription::SYNC_SVC.routing_keys {
+        channel
+            .queue_unbind(
+                queue.into(),
+                EVENTS_EXCHANGE.into(),
+                (*key).into(),
+                FieldTable::default(),
+            )
+            .await?;
+    }
+    Ok(())
+}
+
+async fn channel(environment: &Environment) -> anyhow::Result<Channel> {
+    let url = environment.stack.servers.rabbitmq.url();
+    let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
+    Ok(connection.create_channel().await?)
+}
+
+/// Runs rabbitmqctl.
+async fn control(environment: &Environment, arguments: &[&str]) -> anyhow::Result<()> {
+    let mut command = environment.stack.servers.rabbitmq.control();
+    command.args(arguments);
+    let mut command = tokio::process::Command::from(command);
+    let output = timeout(COMMAND_TIMEOUT, command.kill_on_drop(true).output())
+        .await
+        .context("rabbitmqctl does not end")??;
+    anyhow::ensure!(
+        output.status.success(),
+        "rabbitmqctl {arguments:?}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}

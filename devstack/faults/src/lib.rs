@@ -1,0 +1,15 @@
+//! The fault suite: people sign in, connect, disconnect and ask for tokens while servers and
+//! services are broken, and an independent checker judges what is left.
+//!
+//! `cargo dev faults --help` says how it is run, `docs/faults.md` what it does.
+
+pub mod checker;
+pub mod driver;
+pub mod environment;
+pub mod evidence;
+pub mod fault;
+pub mod history;
+pub mod report;
+pub mod run;
+pub mod schedule;
+pub mod shadow;

@@ -1,0 +1,236 @@
+//! A run: load and faults, the settle phase, and then the checker.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use devstack::Stack;
+use latchkey_demo_provider::Flavour;
+use latchkey_servers::Progress;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::checker::check;
+use crate::driver::{Driver, Load};
+use crate::environment::Environment;
+use crate::evidence::{Evidence, Presented};
+use crate::history::{self, History, Moment};
+use crate::report::Report;
+use crate::schedule::{Scenario, Schedule, Step};
+
+/// How long the settle phase takes at most.
+const SETTLE_TIMEOUT: Duration = Duration::from_mins(3);
+/// Time between two looks in the settle phase, longer than the age of RabbitMQ's numbers.
+const SETTLE_PAUSE: Duration = Duration::from_millis(1_200);
+/// So many looks in a row have to find nothing.
+const SETTLE_LOOKS: usize = 3;
+/// How long people who are there finish after the end of the time.
+const FINISH_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// How a run is made.
+#[derive(Clone)]
+pub struct RunOptions {
+    /// The faults.
+    pub scenario: Scenario,
+    /// The load; its seed determines the faults too.
+    pub load: Load,
+    /// After this time nobody begins any more.
+    pub limit: Duration,
+    /// Prints what is being done.
+    pub progress: Progress,
+}
+
+impl std::fmt::Debug for RunOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunOptions")
+            .field("scenario", &self.scenario)
+            .field("load", &self.load)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes a run. The directory of a run with a violation is kept.
+///
+/// # Errors
+/// A server or a service does not start, or a fault cannot be ended.
+pub async fn run(options: &RunOptions) -> anyhow::Result<Report> {
+    let progress = &options.progress;
+    let seed = options.load.seed;
+    let scenario = options.scenario;
+    progress(&format!(
+        "scenario {}, seed {seed}; to have the same faults again: --seed {seed}",
+        scenario.name()
+    ));
+    let mut environment = Environment::start(progress).await?;
+    let directory = environment.stack.directory();
+    let path = directory.join("history.jsonl");
+    let history = Arc::new(History::create(&path)?);
+    progress(&format!("the history is {}", path.display()));
+    let driver = Driver::connect(&environment.stack, Arc::clone(&history)).await?;
+    let mut people = tokio::spawn(Arc::clone(&driver).run(options.load));
+    let broken = break_things(&mut environment, &history, (&driver, &people), options).await;
+    driver.stop();
+    if let Err(error) = broken {
+        people.abort();
+        environment.stack.servers.keep_directory();
+        return Err(error);
+    }
+    progress("every fault has ended; waiting until everybody has finished");
+    timeout(FINISH_TIMEOUT, &mut people)
+        .await
+        .context("somebody does not finish")???;
+
+    progress("waiting until outboxes and queues are empty");
+    settle(&environment).await?;
+    progress("asking for a last token of each account");
+    driver.ask_last().await?;
+    let unsettled = settle(&environment).await?;
+    let entries = history.entries()?;
+    let evidence = Evidence {
+        calls: history::calls(&entries),
+        faults: history::faults(&entries),
+        database: environment.rows().await?,
+        seen: environment.shadow.seen(),
+        parked: environment.shadow.parked().await?,
+        presented: presented(&environment.stack),
+        unsettled,
+    };
+    progress(&format!(
+        "checking {} calls, {} accounts and {} events",
+        evidence.calls.len(),
+        evidence.database.accounts.len(),
+        evidence.database.committed.len()
+    ));
+    let violations = check(&evidence);
+    if !violations.is_empty() {
+        environment.stack.servers.keep_directory();
+        progress(&format!("{} is kept", directory.display()));
+    }
+    let told = (evidence.calls.as_slice(), evidence.faults.as_slice());
+    let report = Report::new(scenario.name(), seed, &entries, told, violations);
+    Ok(report)
+}
+
+/// Causes one step of the schedule after the other until nobody is there any more or the time is
+/// over.
+async fn break_things(
+    environment: &mut Environment,
+    history: &History,
+    (driver, people): (&Driver, &JoinHandle<anyhow::Result<()>>),
+    options: &RunOptions,
+) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let mut steps: Box<dyn Iterator<Item = Step> + Send> = if options.scenario.is_short() {
+        Box::new(once_each(options.scenario).into_iter())
+    } else {
+        Box::new(Schedule::new(options.scenario, options.load.seed))
+    };
+    while !people.is_finished() {
+        if begun.elapsed() > options.limit {
+            driver.stop();
+            return Ok(());
+        }
+        let Some(step) = steps.next() else {
+            sleep(Duration::from_millis(200)).await;
+            continue;
+        };
+        sleep(step.pause).await;
+        let seconds = begun.elapsed().as_secs();
+        let names: Vec<String> = step.faults.iter().map(ToString::to_string).collect();
+        (options.progress)(&format!(
+            "{seconds:>5} s  {} accounts  {} ({:.1} s)",
+            driver.accounts_seen(),
+            names.join(" and "),
+            step.lasts.as_secs_f64()
+        ));
+        cause(environment, history, &step).await?;
+    }
+    Ok(())
+}
+
+/// Begins the faults of a step, waits, ends them, and waits until every service is ready.
+async fn cause(
+    environment: &mut Environment,
+    history: &History,
+    step: &Step,
+) -> anyhow::Result<()> {
+    let mut active = Vec::new();
+    let mut outcome = Ok(());
+    for fault in &step.faults {
+        active.push((*fault, history.fault_begun(*fault)));
+        outcome = fault.begin(environment).await;
+        if outcome.is_err() {
+            break;
+        }
+    }
+    if outcome.is_ok() {
+        sleep(step.lasts).await;
+    }
+    while let Some((fault, number)) = active.pop() {
+        let ended = fault.end(environment).await;
+        history.fault_ended(number);
+        outcome = outcome.and(ended);
+    }
+    outcome.context("a fault cannot be caused or ended")?;
+    environment.supervise().await
+}
+
+/// Returns each fault of a scenario once, in its order.
+fn once_each(scenario: Scenario) -> Vec<Step> {
+    scenario
+        .faults()
+        .into_iter()
+        .map(|fault| Step {
+            pause: Duration::from_secs(1),
+            faults: vec![fault],
+            lasts: Duration::from_millis(700),
+        })
+        .collect()
+}
+
+/// Waits until nothing waits in outboxes and queues. Returns what still does.
+async fn settle(environment: &Environment) -> anyhow::Result<String> {
+    let begun = Instant::now();
+    let mut quiet = 0;
+    loop {
+        let mut waiting = environment
+            .waiting()
+            .await
+            .unwrap_or_else(|error| format!("{error:#}"));
+        if waiting.is_empty() {
+            let shadow = environment.shadow.waiting().await?;
+            if shadow > 0 {
+                waiting = format!("{shadow} messages in the shadow queue");
+            }
+        }
+        quiet = if waiting.is_empty() { quiet + 1 } else { 0 };
+        if quiet >= SETTLE_LOOKS || begun.elapsed() > SETTLE_TIMEOUT {
+            return Ok(waiting);
+        }
+        sleep(SETTLE_PAUSE).await;
+    }
+}
+
+/// Returns the log of the strict provider.
+fn presented(stack: &Stack) -> Vec<Presented> {
+    let people: HashMap<String, String> = stack
+        .demo()
+        .issued()
+        .into_iter()
+        .filter(|issued| issued.kind == "refresh_token")
+        .map(|issued| (issued.token, issued.person))
+        .collect();
+    stack
+        .demo()
+        .presented()
+        .into_iter()
+        .filter(|presented| presented.flavour == Flavour::Oidc)
+        .map(|presented| Presented {
+            person: people.get(&presented.token).cloned().unwrap_or_default(),
+            token: presented.token,
+            at: Moment(presented.at_us),
+            accepted: presented.accepted,
+        })
+        .collect()
+}

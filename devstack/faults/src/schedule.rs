@@ -1,0 +1,188 @@
+//! Which faults happen when: a random order that a seed determines.
+
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::seq::SliceRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+
+use crate::environment::{Link, Target};
+use crate::fault::{Fault, NetworkFault};
+
+/// The shortest time for which a fault lasts.
+const SHORTEST: Duration = Duration::from_millis(200);
+/// The longest time for which a fault lasts.
+const LONGEST: Duration = Duration::from_secs(4);
+/// The longest pause between two faults.
+const PAUSE: Duration = Duration::from_secs(3);
+/// How often a second fault is active at the same time.
+const BOTH: f64 = 0.25;
+
+/// A set of faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Scenario {
+    /// Every fault.
+    Mixed,
+    /// Faults of the three services.
+    Services,
+    /// Faults of RabbitMQ.
+    Broker,
+    /// Faults of PostgreSQL.
+    Database,
+    /// Faults of the network between services and servers.
+    Network,
+    /// Messages that nobody should send.
+    Messages,
+    /// One fault of each important kind, once.
+    Short,
+}
+
+impl Scenario {
+    /// Returns its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mixed => "mixed",
+            Self::Services => "services",
+            Self::Broker => "broker",
+            Self::Database => "database",
+            Self::Network => "network",
+            Self::Messages => "messages",
+            Self::Short => "short",
+        }
+    }
+
+    /// Returns its faults.
+    pub fn faults(self) -> Vec<Fault> {
+        let services = Target::ALL
+            .into_iter()
+            .flat_map(|target| [Fault::Killed(target), Fault::Paused(target)]);
+        let broker = [
+            Fault::BrokerKilled,
+            Fault::BrokerStopped,
+            Fault::MemoryAlarm,
+            Fault::BrokerConnectionsClosed,
+            Fault::QueueDeleted,
+        ];
+        let database = [
+            Fault::DatabaseKilled,
+            Fault::DatabaseStopped,
+            Fault::DatabaseConnectionsTerminated,
+            Fault::DatabaseReadOnly,
+        ];
+        let network =
+            Link::all().flat_map(|link| NetworkFault::ALL.map(|how| Fault::Network(link, how)));
+        match self {
+            Self::Mixed => services
+                .chain(broker)
+                .chain(database)
+                .chain(network)
+                .chain([Fault::BadMessages])
+                .collect(),
+            Self::Services => services.collect(),
+            Self::Broker => broker.to_vec(),
+            Self::Database => database.to_vec(),
+            Self::Network => network.collect(),
+            Self::Messages => vec![Fault::BadMessages],
+            Self::Short => vec![
+                Fault::Killed(Target::Auth),
+                Fault::Killed(Target::Sync),
+                Fault::Killed(Target::Refresh),
+                Fault::BrokerKilled,
+                Fault::DatabaseConnectionsTerminated,
+            ],
+        }
+    }
+
+    /// Returns whether each fault happens once.
+    pub fn is_short(self) -> bool {
+        self == Self::Short
+    }
+}
+
+/// A step of a schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Time without a fault before it.
+    pub pause: Duration,
+    /// The faults, one or two, which are active at the same time.
+    pub faults: Vec<Fault>,
+    /// How long they last.
+    pub lasts: Duration,
+}
+
+/// An endless sequence of faults. Each fault of the scenario comes once before one comes again.
+#[derive(Debug)]
+pub struct Schedule {
+    random: SmallRng,
+    faults: Vec<Fault>,
+    deck: Vec<Fault>,
+}
+
+impl Schedule {
+    /// Returns the sequence that the seed determines.
+    pub fn new(scenario: Scenario, seed: u64) -> Self {
+        Self {
+            random: SmallRng::seed_from_u64(seed),
+            faults: scenario.faults(),
+            deck: Vec::new(),
+        }
+    }
+
+    fn draw(&mut self) -> Option<Fault> {
+        if self.deck.is_empty() {
+            self.deck.clone_from(&self.faults);
+            self.deck.shuffle(&mut self.random);
+        }
+        self.deck.pop()
+    }
+
+    fn time(&mut self, shortest: Duration, longest: Duration) -> Duration {
+        self.random.random_range(shortest..=longest)
+    }
+}
+
+impl Iterator for Schedule {
+    type Item = Step;
+
+    fn next(&mut self) -> Option<Step> {
+        let mut faults = vec![self.draw()?];
+        if self.random.random_bool(BOTH) {
+            let independent =
+                |other: &Fault| faults.iter().all(|one| one.is_independent_of(*other));
+            if let Some(position) = self.deck.iter().rposition(independent) {
+                faults.push(self.deck.remove(position));
+            }
+        }
+        Some(Step {
+            pause: self.time(Duration::ZERO, PAUSE),
+            faults,
+            lasts: self.time(SHORTEST, LONGEST),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_same_faults_again_and_another_seed_gives_others() {
+        let steps = |seed| -> Vec<Step> { Schedule::new(Scenario::Mixed, seed).take(20).collect() };
+        assert_eq!(steps(7), steps(7));
+        assert_ne!(steps(7), steps(8));
+    }
+
+    #[test]
+    fn every_fault_comes_before_one_comes_again() {
+        let all = Scenario::Mixed.faults();
+        let mut seen = Vec::new();
+        for step in Schedule::new(Scenario::Mixed, 1) {
+            seen.extend(step.faults);
+            if seen.len() >= all.len() {
+                break;
+            }
+        }
+        seen.truncate(all.len());
+        assert!(all.iter().all(|fault| seen.contains(fault)));
+    }
+}
