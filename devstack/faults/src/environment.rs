@@ -5,16 +5,15 @@ mod api;
 mod rows;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use devstack::{Options, ServiceId, Stack};
+use devstack::{Options, Stack};
 use latchkey_servers::{Progress, Proxy};
-use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::fault::{Link, Target};
 use crate::shadow::Shadow;
 pub use api::Api;
 
@@ -24,91 +23,6 @@ const TOKEN_LIFETIME: Duration = Duration::from_secs(10);
 const RETRY_DELAYS: &str = "1s,2s,5s";
 /// How often a service that ends by itself is started again after a fault.
 const STARTS: usize = 5;
-
-/// A service that is broken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Target {
-    /// auth-svc.
-    Auth,
-    /// sync-svc.
-    Sync,
-    /// refresh-svc.
-    Refresh,
-}
-
-impl Target {
-    /// Every service.
-    pub const ALL: [Self; 3] = [Self::Auth, Self::Sync, Self::Refresh];
-
-    /// Returns the service in the stack.
-    pub fn id(self) -> ServiceId {
-        match self {
-            Self::Auth => ServiceId::Auth,
-            Self::Sync => ServiceId::Sync,
-            Self::Refresh => ServiceId::Refresh(0),
-        }
-    }
-
-    /// Returns its name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Auth => "auth-svc",
-            Self::Sync => "sync-svc",
-            Self::Refresh => "refresh-svc",
-        }
-    }
-}
-
-/// What a service connects to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Server {
-    /// PostgreSQL.
-    Database,
-    /// RabbitMQ.
-    Broker,
-}
-
-impl Server {
-    /// Every server.
-    const ALL: [Self; 2] = [Self::Database, Self::Broker];
-
-    /// Returns the variable with its URL.
-    fn variable(self) -> &'static str {
-        match self {
-            Self::Database => "DATABASE_URL",
-            Self::Broker => "AMQP_URL",
-        }
-    }
-}
-
-/// The network between a service and a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Link {
-    /// The service.
-    pub from: Target,
-    /// The server.
-    pub to: Server,
-}
-
-impl Link {
-    /// Returns every link.
-    pub fn all() -> impl Iterator<Item = Self> {
-        let targets = Target::ALL.into_iter();
-        targets.flat_map(|from| Server::ALL.map(|to| Self { from, to }))
-    }
-}
-
-impl fmt::Display for Link {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let to = match self.to {
-            Server::Database => "PostgreSQL",
-            Server::Broker => "RabbitMQ",
-        };
-        write!(f, "{} – {to}", self.from.name())
-    }
-}
 
 /// Everything that runs during the suite.
 #[derive(Debug)]

@@ -1,21 +1,136 @@
-//! The faults: how each begins and ends.
-
-mod broker;
-mod database;
-mod messages;
-mod network;
-mod service;
+//! The faults, as data: what is broken. How each begins and ends is in `effects.rs`.
 
 use std::fmt;
-use std::time::Duration;
 
+use devstack::ServiceId;
 use serde::{Deserialize, Serialize};
 
-use crate::environment::{Environment, Link, Server, Target};
-pub use network::NetworkFault;
+/// A service that is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// auth-svc.
+    Auth,
+    /// sync-svc.
+    Sync,
+    /// refresh-svc.
+    Refresh,
+}
 
-/// How long rabbitmqctl and a statement of a fault may take.
-const COMMAND_TIMEOUT: Duration = Duration::from_mins(1);
+impl Target {
+    /// Every service.
+    pub const ALL: [Self; 3] = [Self::Auth, Self::Sync, Self::Refresh];
+
+    /// Returns the service in the stack.
+    pub fn id(self) -> ServiceId {
+        match self {
+            Self::Auth => ServiceId::Auth,
+            Self::Sync => ServiceId::Sync,
+            Self::Refresh => ServiceId::Refresh(0),
+        }
+    }
+
+    /// Returns its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auth => "auth-svc",
+            Self::Sync => "sync-svc",
+            Self::Refresh => "refresh-svc",
+        }
+    }
+}
+
+/// What a service connects to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Server {
+    /// PostgreSQL.
+    Database,
+    /// RabbitMQ.
+    Broker,
+}
+
+impl Server {
+    /// Every server.
+    pub const ALL: [Self; 2] = [Self::Database, Self::Broker];
+
+    /// Returns the variable with its URL.
+    pub fn variable(self) -> &'static str {
+        match self {
+            Self::Database => "DATABASE_URL",
+            Self::Broker => "AMQP_URL",
+        }
+    }
+}
+
+/// The network between a service and a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Link {
+    /// The service.
+    pub from: Target,
+    /// The server.
+    pub to: Server,
+}
+
+impl Link {
+    /// Returns every link.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let targets = Target::ALL.into_iter();
+        targets.flat_map(|from| Server::ALL.map(|to| Self { from, to }))
+    }
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let to = match self.to {
+            Server::Database => "PostgreSQL",
+            Server::Broker => "RabbitMQ",
+        };
+        write!(f, "{} – {to}", self.from.name())
+    }
+}
+
+/// What happens to the packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkFault {
+    /// Each packet arrives late.
+    Latency,
+    /// No packet arrives for a while, in either direction, and no side is told.
+    BlackHole,
+    /// Requests arrive, and responses do not.
+    HalfOpen,
+    /// Packets arrive in small pieces.
+    SlowDrip,
+    /// The packets of the existing connections are lost for ever, and no side is told.
+    Lost,
+    /// The existing connections are closed.
+    Closed,
+}
+
+impl NetworkFault {
+    /// Every fault of a network.
+    pub const ALL: [Self; 6] = [
+        Self::Latency,
+        Self::BlackHole,
+        Self::HalfOpen,
+        Self::SlowDrip,
+        Self::Lost,
+        Self::Closed,
+    ];
+
+    /// Returns its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Latency => "latency",
+            Self::BlackHole => "black hole",
+            Self::HalfOpen => "half open",
+            Self::SlowDrip => "slow drip",
+            Self::Lost => "connections are lost silently",
+            Self::Closed => "connections are closed",
+        }
+    }
+}
 
 /// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -50,48 +165,6 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Begins the fault.
-    ///
-    /// # Errors
-    /// The fault cannot be caused.
-    pub async fn begin(self, environment: &mut Environment) -> anyhow::Result<()> {
-        match self {
-            Self::Killed(target) => service::kill(environment, target),
-            Self::Paused(target) => service::pause(environment, target),
-            Self::BrokerKilled => broker::kill(environment),
-            Self::BrokerStopped => broker::stop(environment),
-            Self::MemoryAlarm => broker::raise_memory_alarm(environment).await,
-            Self::BrokerConnectionsClosed => broker::close_connections(environment).await,
-            Self::QueueDeleted => broker::delete_queue(environment).await,
-            Self::DatabaseKilled => database::kill(environment),
-            Self::DatabaseStopped => database::stop(environment),
-            Self::DatabaseConnectionsTerminated => database::terminate(environment).await,
-            Self::DatabaseReadOnly => database::set_read_only(environment, true).await,
-            Self::Network(link, how) => network::begin(environment, link, how),
-            Self::BadMessages => messages::publish(environment).await,
-        }
-    }
-
-    /// Ends the fault. What was stopped runs again.
-    ///
-    /// # Errors
-    /// The fault cannot be ended.
-    pub async fn end(self, environment: &mut Environment) -> anyhow::Result<()> {
-        match self {
-            Self::Killed(target) => service::launch(environment, target),
-            Self::Paused(target) => service::resume(environment, target),
-            Self::BrokerKilled | Self::BrokerStopped => broker::resume(environment).await,
-            Self::MemoryAlarm => broker::end_memory_alarm(environment).await,
-            Self::QueueDeleted => broker::await_queue(environment).await,
-            Self::DatabaseKilled | Self::DatabaseStopped => database::resume(environment).await,
-            Self::DatabaseReadOnly => database::set_read_only(environment, false).await,
-            Self::Network(link, _) => network::end(environment, link),
-            Self::BrokerConnectionsClosed
-            | Self::DatabaseConnectionsTerminated
-            | Self::BadMessages => Ok(()),
-        }
-    }
-
     /// Returns whether two faults concern different parts, so that both can be active.
     pub fn is_independent_of(self, other: Self) -> bool {
         let parts = |fault| match fault {

@@ -5,6 +5,7 @@
 
 pub mod checker;
 pub mod driver;
+pub mod effects;
 pub mod environment;
 pub mod evidence;
 pub mod fault;

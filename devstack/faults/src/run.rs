@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::checker::check;
 use crate::driver::{Driver, Load};
+use crate::effects;
 use crate::environment::Environment;
 use crate::evidence::{Evidence, Presented};
 use crate::history::{self, History, Moment};
@@ -159,7 +160,7 @@ async fn cause(
     let mut outcome = Ok(());
     for fault in &step.faults {
         active.push((*fault, history.fault_begun(*fault)));
-        outcome = fault.begin(environment).await;
+        outcome = effects::begin(*fault, environment).await;
         if outcome.is_err() {
             break;
         }
@@ -168,7 +169,7 @@ async fn cause(
         sleep(step.lasts).await;
     }
     while let Some((fault, number)) = active.pop() {
-        let ended = fault.end(environment).await;
+        let ended = effects::end(fault, environment).await;
         history.fault_ended(number);
         outcome = outcome.and(ended);
     }

@@ -6,8 +6,7 @@ use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::environment::{Link, Target};
-use crate::fault::{Fault, NetworkFault};
+use crate::fault::{Fault, Link, NetworkFault, Target};
 
 /// The shortest time for which a fault lasts.
 const SHORTEST: Duration = Duration::from_millis(200);

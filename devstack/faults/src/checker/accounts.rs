@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::{Kind, People, Violations};
+use super::people::People;
+use super::violation::{Kind, Violations};
 use crate::evidence::{Channel, Evidence};
 
 /// The kinds of channels that each account of the suite has.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use super::{Kind, OfPerson, People, Violations};
+use super::people::{OfPerson, People};
+use super::violation::{Kind, Violations};
 use crate::evidence::{Account, Channel, Evidence};
 use crate::history::{Answer, Call, Choice, Moment, Operation, Person, Provider};
 

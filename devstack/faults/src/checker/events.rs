@@ -1,6 +1,6 @@
 //! Every event is published at least once, and none without its fact.
 
-use super::{Kind, Violations};
+use super::violation::{Kind, Violations};
 use crate::evidence::Evidence;
 
 pub(super) fn check(evidence: &Evidence, violations: &mut Violations) {

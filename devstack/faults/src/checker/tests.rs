@@ -3,10 +3,10 @@
 
 use uuid::Uuid;
 
-use super::{Kind, check};
-use crate::environment::Target;
+use super::check;
+use super::violation::Kind;
 use crate::evidence::{Account, Channel, Database, Evidence, Job, Presented};
-use crate::fault::Fault;
+use crate::fault::{Fault, Target};
 use crate::history::{Answer, Call, Choice, FaultSpan, Moment, Operation, Person, Provider};
 
 const SECOND: u64 = 1_000_000;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Kind, OfPerson, People, Violations};
+use super::people::{OfPerson, People};
+use super::violation::{Kind, Violations};
 use crate::evidence::{Evidence, Presented};
 use crate::history::{Answer, Call, FaultSpan, Moment, Operation, Person};
 

@@ -11,7 +11,7 @@ use latchkey_messaging::topology::{EVENTS_EXCHANGE, SYNC_SVC_QUEUE, Subscription
 use tokio::task::block_in_place;
 use tokio::time::timeout;
 
-use super::COMMAND_TIMEOUT;
+use super::command_timeout::COMMAND_TIMEOUT;
 use crate::environment::Environment;
 use crate::shadow::SHADOW_QUEUE;
 

@@ -2,7 +2,8 @@
 
 use nix::sys::signal::Signal;
 
-use crate::environment::{Environment, Target};
+use crate::environment::Environment;
+use crate::fault::Target;
 
 pub(super) fn kill(environment: &mut Environment, target: Target) -> anyhow::Result<()> {
     environment.stack.service(target.id())?.kill();

@@ -7,7 +7,7 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::task::block_in_place;
 use tokio::time::{sleep, timeout};
 
-use super::COMMAND_TIMEOUT;
+use super::command_timeout::COMMAND_TIMEOUT;
 use crate::environment::Environment;
 
 /// How often a start is tried: processes of a server that was killed may still be ending.

@@ -8,7 +8,7 @@ use latchkey_messaging::topology::SYNC_SVC_QUEUE;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::COMMAND_TIMEOUT;
+use super::command_timeout::COMMAND_TIMEOUT;
 use crate::environment::Environment;
 use crate::shadow::Sample;
 

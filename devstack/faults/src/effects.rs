@@ -1,0 +1,53 @@
+//! How each fault begins and ends.
+
+mod broker;
+mod command_timeout;
+mod database;
+mod messages;
+mod network;
+mod service;
+
+use crate::environment::Environment;
+use crate::fault::Fault;
+
+/// Begins a fault.
+///
+/// # Errors
+/// The fault cannot be caused.
+pub async fn begin(fault: Fault, environment: &mut Environment) -> anyhow::Result<()> {
+    match fault {
+        Fault::Killed(target) => service::kill(environment, target),
+        Fault::Paused(target) => service::pause(environment, target),
+        Fault::BrokerKilled => broker::kill(environment),
+        Fault::BrokerStopped => broker::stop(environment),
+        Fault::MemoryAlarm => broker::raise_memory_alarm(environment).await,
+        Fault::BrokerConnectionsClosed => broker::close_connections(environment).await,
+        Fault::QueueDeleted => broker::delete_queue(environment).await,
+        Fault::DatabaseKilled => database::kill(environment),
+        Fault::DatabaseStopped => database::stop(environment),
+        Fault::DatabaseConnectionsTerminated => database::terminate(environment).await,
+        Fault::DatabaseReadOnly => database::set_read_only(environment, true).await,
+        Fault::Network(link, how) => network::begin(environment, link, how),
+        Fault::BadMessages => messages::publish(environment).await,
+    }
+}
+
+/// Ends a fault. What was stopped runs again.
+///
+/// # Errors
+/// The fault cannot be ended.
+pub async fn end(fault: Fault, environment: &mut Environment) -> anyhow::Result<()> {
+    match fault {
+        Fault::Killed(target) => service::launch(environment, target),
+        Fault::Paused(target) => service::resume(environment, target),
+        Fault::BrokerKilled | Fault::BrokerStopped => broker::resume(environment).await,
+        Fault::MemoryAlarm => broker::end_memory_alarm(environment).await,
+        Fault::QueueDeleted => broker::await_queue(environment).await,
+        Fault::DatabaseKilled | Fault::DatabaseStopped => database::resume(environment).await,
+        Fault::DatabaseReadOnly => database::set_read_only(environment, false).await,
+        Fault::Network(link, _) => network::end(environment, link),
+        Fault::BrokerConnectionsClosed
+        | Fault::DatabaseConnectionsTerminated
+        | Fault::BadMessages => Ok(()),
+    }
+}

@@ -1,0 +1,4 @@
+use std::time::Duration;
+
+/// How long rabbitmqctl, a statement or the messages of a fault may take.
+pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_mins(1);
