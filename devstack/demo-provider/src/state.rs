@@ -1,10 +1,10 @@
 //! The state of a demo provider.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde_json::Value;
+use time::OffsetDateTime;
 
 use crate::keys::{KeyError, SigningKey};
 use crate::people::Person;
@@ -48,8 +48,9 @@ pub struct PresentedRefreshToken {
     pub flavour: Flavour,
     /// The token in clear.
     pub token: String,
-    /// When it was presented, in microseconds since 1970.
-    pub at_us: u64,
+    /// When it was presented, by the provider's clock.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
     /// Whether it was accepted: it is known, not revoked, and at the strict provider not used before.
     pub accepted: bool,
 }
@@ -216,16 +217,6 @@ impl State {
             kind,
             token: token.to_owned(),
             person: person.to_owned(),
-        });
-    }
-
-    pub(crate) fn record_presented(&mut self, flavour: Flavour, token: &str, accepted: bool) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        self.presented.push(PresentedRefreshToken {
-            flavour,
-            token: token.to_owned(),
-            at_us: now.map_or(0, |now| u64::try_from(now.as_micros()).unwrap_or(u64::MAX)),
-            accepted,
         });
     }
 

@@ -22,7 +22,7 @@ use crate::app::{App, Realm};
 use crate::id_token::{self, Subject};
 use crate::random_token;
 use crate::state::{AccessToken, RefreshToken, Requested, State};
-use crate::{Endpoint, ExpiresIn, Flavour, Misbehaviour, SampleResponse};
+use crate::{Endpoint, ExpiresIn, Flavour, Misbehaviour, PresentedRefreshToken, SampleResponse};
 
 fn form(body: &[u8]) -> Form {
     url::form_urlencoded::parse(body).into_owned().collect()
@@ -141,7 +141,12 @@ fn refresh(app: &App, realm: &Realm, form: &Form) -> Result<HttpResponse, ErrorR
     let accepted = grant
         .as_ref()
         .is_some_and(|grant| !(grant.flavour == Flavour::Oidc && grant.used));
-    state.record_presented(realm.flavour, given, accepted);
+    state.presented.push(PresentedRefreshToken {
+        flavour: realm.flavour,
+        token: given.clone(),
+        at: app.config.clock.now(),
+        accepted,
+    });
     let grant = grant.ok_or(GRANT)?;
     let rotated = match realm.flavour {
         Flavour::Google => None,

@@ -16,20 +16,21 @@ use crate::fault::Fault;
 /// The fault cannot be caused.
 pub async fn begin(fault: Fault, environment: &mut Environment) -> anyhow::Result<()> {
     match fault {
-        Fault::Killed(target) => service::kill(environment, target),
-        Fault::Paused(target) => service::pause(environment, target),
+        Fault::Killed(target) => service::kill(environment, target)?,
+        Fault::Paused(target) => service::pause(environment, target)?,
         Fault::BrokerKilled => broker::kill(environment),
         Fault::BrokerStopped => broker::stop(environment),
-        Fault::MemoryAlarm => broker::raise_memory_alarm(environment).await,
-        Fault::BrokerConnectionsClosed => broker::close_connections(environment).await,
-        Fault::QueueDeleted => broker::delete_queue(environment).await,
+        Fault::MemoryAlarm => broker::raise_memory_alarm(environment).await?,
+        Fault::BrokerConnectionsClosed => broker::close_connections(environment).await?,
+        Fault::QueueDeleted => broker::delete_queue(environment).await?,
         Fault::DatabaseKilled => database::kill(environment),
         Fault::DatabaseStopped => database::stop(environment),
-        Fault::DatabaseConnectionsTerminated => database::terminate(environment).await,
-        Fault::DatabaseReadOnly => database::set_read_only(environment, true).await,
-        Fault::Network(link, how) => network::begin(environment, link, how),
-        Fault::BadMessages => messages::publish(environment).await,
+        Fault::DatabaseConnectionsTerminated => database::terminate(environment).await?,
+        Fault::DatabaseReadOnly => database::set_read_only(environment, true).await?,
+        Fault::Network(link, how) => network::begin(environment, link, how)?,
+        Fault::BadMessages => messages::publish(environment).await?,
     }
+    Ok(())
 }
 
 /// Ends a fault. What was stopped runs again.

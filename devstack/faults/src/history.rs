@@ -7,10 +7,12 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context as _;
+use latchkey_domain::{Clock as _, SystemClock};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::fault::Fault;
@@ -28,8 +30,7 @@ impl Moment {
 
     /// Returns the present time.
     pub fn now() -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        Self(now.map_or(0, microseconds))
+        Self::from(SystemClock.now())
     }
 
     /// Returns the time that passed since an earlier moment.
@@ -47,6 +48,12 @@ impl Moment {
     #[must_use]
     pub fn minus(self, time: Duration) -> Self {
         Self(self.0.saturating_sub(microseconds(time)))
+    }
+}
+
+impl From<OffsetDateTime> for Moment {
+    fn from(at: OffsetDateTime) -> Self {
+        Self(u64::try_from(at.unix_timestamp_nanos() / 1_000).unwrap_or_default())
     }
 }
 
@@ -431,7 +438,6 @@ impl History {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod tests {
     use super::*;
 

@@ -63,7 +63,7 @@ async fn command(arguments: Arguments) -> anyhow::Result<i32> {
         limit: Duration::from_secs(arguments.minutes * 60),
         progress: Arc::new(|line| print_message(&format!("· {line}"))),
     };
-    let report = run(&options).await?;
+    let report = Box::pin(run(&options)).await?;
     let text = report.markdown();
     writeln!(std::io::stdout(), "\n{text}")?;
     let file = target_directory().join("faults-report.md");

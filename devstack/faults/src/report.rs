@@ -144,7 +144,6 @@ fn first_after(sorted: &[Moment], at: Moment) -> Option<Moment> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests may panic")]
 mod tests {
     use super::*;
     use crate::fault::Fault;

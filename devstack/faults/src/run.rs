@@ -230,7 +230,7 @@ fn presented(stack: &Stack) -> Vec<Presented> {
         .map(|presented| Presented {
             person: people.get(&presented.token).cloned().unwrap_or_default(),
             token: presented.token,
-            at: Moment(presented.at_us),
+            at: Moment::from(presented.at),
             accepted: presented.accepted,
         })
         .collect()

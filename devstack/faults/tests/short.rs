@@ -22,7 +22,7 @@ async fn nothing_is_lost_and_nothing_is_done_twice_while_servers_and_services_ar
         limit: Duration::from_mins(5),
         progress: latchkey_servers::silent(),
     };
-    let report = run(&options).await?;
+    let report = Box::pin(run(&options)).await?;
     assert!(report.violations.is_empty(), "{}", report.markdown());
     assert_eq!(report.faults, 5);
     assert!(report.sign_ins >= 200, "{}", report.markdown());

@@ -1,5 +1,4 @@
 //! A clean history has no violation, and each planted fault is found.
-#![expect(clippy::unwrap_used, reason = "tests may panic")]
 
 use uuid::Uuid;
 

@@ -111,7 +111,7 @@ impl Driver {
     pub async fn ask_last(&self) -> anyhow::Result<()> {
         self.accounts.look(true).await?;
         stream::iter(self.accounts.all())
-            .for_each_concurrent(LAST_AT_ONCE, async |(person, account)| {
+            .for_each_concurrent(LAST_AT_ONCE, |(person, account)| async move {
                 self.ask_last_of(&person, account).await;
             })
             .await;

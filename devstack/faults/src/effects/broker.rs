@@ -21,14 +21,12 @@ const QUEUE_TIMEOUT: Duration = Duration::from_mins(2);
 /// The share of the memory at which RabbitMQ raises its alarm by default.
 const MEMORY_SHARE: &str = "0.4";
 
-pub(super) fn kill(environment: &mut Environment) -> anyhow::Result<()> {
+pub(super) fn kill(environment: &mut Environment) {
     block_in_place(|| environment.stack.servers.rabbitmq.kill());
-    Ok(())
 }
 
-pub(super) fn stop(environment: &mut Environment) -> anyhow::Result<()> {
+pub(super) fn stop(environment: &mut Environment) {
     block_in_place(|| environment.stack.servers.rabbitmq.stop());
-    Ok(())
 }
 
 pub(super) async fn resume(environment: &mut Environment) -> anyhow::Result<()> {

@@ -15,14 +15,12 @@ const STARTS: usize = 5;
 /// Pause between two of them.
 const PAUSE: Duration = Duration::from_secs(1);
 
-pub(super) fn kill(environment: &mut Environment) -> anyhow::Result<()> {
+pub(super) fn kill(environment: &mut Environment) {
     block_in_place(|| environment.stack.servers.postgres.kill());
-    Ok(())
 }
 
-pub(super) fn stop(environment: &mut Environment) -> anyhow::Result<()> {
+pub(super) fn stop(environment: &mut Environment) {
     block_in_place(|| environment.stack.servers.postgres.stop());
-    Ok(())
 }
 
 pub(super) async fn resume(environment: &mut Environment) -> anyhow::Result<()> {

@@ -64,17 +64,13 @@ impl From<AccountRow> for Account {
             id: row.id,
             provider: row.provider,
             handle: row.handle,
-            last_authenticated: moment(row.last_authenticated_at),
+            last_authenticated: row.last_authenticated_at.into(),
             disconnected: row.disconnected,
             has_tokens: row.has_tokens,
-            credential_authenticated: row.authenticated_at.map(moment),
+            credential_authenticated: row.authenticated_at.map(Moment::from),
             failed: row.failed,
         }
     }
-}
-
-fn moment(at: OffsetDateTime) -> Moment {
-    Moment(u64::try_from(at.unix_timestamp_nanos() / 1_000).unwrap_or_default())
 }
 
 /// Reads every row.
