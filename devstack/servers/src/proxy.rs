@@ -248,3 +248,80 @@ async fn forward_responses(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Long enough for a packet that is not held.
+    const LONG: Duration = Duration::from_secs(30);
+
+    /// Returns a proxy in front of a server that sends everything back, and a connection to it.
+    async fn echo() -> (Proxy, TcpStream) {
+        let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let proxy = Proxy::start(server.local_addr().unwrap()).await.unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut connection, _)) = server.accept().await {
+                tokio::spawn(async move {
+                    let (mut from, mut to) = connection.split();
+                    let _ = tokio::io::copy(&mut from, &mut to).await;
+                });
+            }
+        });
+        let client = TcpStream::connect(proxy.address).await.unwrap();
+        (proxy, client)
+    }
+
+    async fn receives(client: &mut TcpStream, limit: Duration) -> Option<u8> {
+        let mut byte = [0];
+        let read = timeout(limit, client.read_exact(&mut byte)).await.ok()?;
+        read.is_ok().then_some(byte[0])
+    }
+
+    #[tokio::test]
+    async fn what_a_disturbance_holds_arrives_when_it_ends() {
+        let (proxy, mut client) = echo().await;
+        for disturbance in [Disturbance::Held, Disturbance::ResponsesHeld] {
+            proxy.disturb(Some(disturbance));
+            client.write_all(b"x").await.unwrap();
+            let early = receives(&mut client, Duration::from_millis(200)).await;
+            assert_eq!(early, None, "{disturbance:?}");
+            proxy.disturb(None);
+            assert_eq!(receives(&mut client, LONG).await, Some(b'x'));
+        }
+    }
+
+    #[tokio::test]
+    async fn slow_packets_arrive_whole() {
+        let (proxy, mut client) = echo().await;
+        let every = Duration::from_millis(1);
+        let slow = [
+            Disturbance::Delayed(every),
+            Disturbance::Dripping { bytes: 1, every },
+        ];
+        for disturbance in slow {
+            proxy.disturb(Some(disturbance));
+            client.write_all(b"xyz").await.unwrap();
+            for byte in b"xyz" {
+                assert_eq!(receives(&mut client, LONG).await, Some(*byte));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn closed_connections_end_and_new_ones_work() {
+        let (proxy, mut client) = echo().await;
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(receives(&mut client, LONG).await, Some(b'x'));
+        proxy.close_connections();
+        let mut byte = [0];
+        let ended = timeout(LONG, client.read(&mut byte)).await.unwrap();
+        assert_eq!(ended.unwrap_or(0), 0);
+        let mut again = TcpStream::connect(proxy.address).await.unwrap();
+        again.write_all(b"y").await.unwrap();
+        assert_eq!(receives(&mut again, LONG).await, Some(b'y'));
+    }
+}
