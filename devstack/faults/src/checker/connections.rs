@@ -74,7 +74,7 @@ fn is_disconnect(call: &Call) -> bool {
 }
 
 /// Returns whether a call is confirmed and every one of the others was over before it was asked.
-fn is_last<'a>(call: &Call, mut others: impl Iterator<Item = &'a &'a Call>) -> bool {
+fn is_last<'b, 'a: 'b>(call: &Call, mut others: impl Iterator<Item = &'b &'a Call>) -> bool {
     call.is_confirmed() && others.all(|other| other.effective_until() < call.asked)
 }
 
@@ -219,16 +219,11 @@ fn check_choices(
         .map(|(_, choice)| *choice)
         .collect();
     for channel in channels {
-        let chosen = |choice: &&&Choice| {
-            let of_kind = if channel.kind == "MESSAGE" {
-                &choice.messages
-            } else {
-                &choice.calendar
-            };
-            *of_kind == channel.visibility
-        };
         let is_default = last_asked.is_none() && channel.visibility == DEFAULT;
-        if !is_default && !possible.iter().any(|choice| chosen(&choice)) {
+        let mut chosen = possible
+            .iter()
+            .map(|choice| visibility(choice, &channel.kind));
+        if !is_default && !chosen.any(|one| one == channel.visibility) {
             violations.add(
                 Kind::ChoiceStale,
                 format!(
@@ -237,5 +232,14 @@ fn check_choices(
                 ),
             );
         }
+    }
+}
+
+/// Returns the choice for a kind of channel.
+fn visibility<'a>(choice: &'a Choice, kind: &str) -> &'a str {
+    if kind == "MESSAGE" {
+        &choice.messages
+    } else {
+        &choice.calendar
     }
 }
