@@ -86,8 +86,9 @@ impl Scenario {
                 Fault::Killed(Target::Auth),
                 Fault::Killed(Target::Sync),
                 Fault::Killed(Target::Refresh),
-                Fault::BrokerKilled,
                 Fault::DatabaseConnectionsTerminated,
+                // Its start takes longest.
+                Fault::BrokerKilled,
             ],
         }
     }
