@@ -220,11 +220,11 @@ enum Finished {
 }
 
 /// Returns the result of a transaction, or what to request again.
-fn done<T>(outcome: Outcome<T>) -> Result<T, Finished> {
+fn done<T>(outcome: Outcome<T>) -> Result<T, OfflineAccess> {
     match outcome {
         Outcome::Done(done) => Ok(done),
-        Outcome::ConsentNeeded => Err(Finished::Requesting(OfflineAccess::WithConsent)),
-        Outcome::GrantNeeded => Err(Finished::Requesting(OfflineAccess::Requested)),
+        Outcome::ConsentNeeded => Err(OfflineAccess::WithConsent),
+        Outcome::GrantNeeded => Err(OfflineAccess::Requested),
     }
 }
 
@@ -251,7 +251,7 @@ async fn signed_in(
     let written = complete::sign_in(&state.pool, settings, flow, authentication, old.as_ref());
     let done = match done(within(ANSWER, written).await?) {
         Ok(done) => done,
-        Err(again) => return Ok(again),
+        Err(again) => return Ok(Finished::Requesting(again)),
     };
     state.outbox.wake();
     tracing::info!(
@@ -339,7 +339,7 @@ async fn connected(
     );
     let session = match done(within(ANSWER, written).await?) {
         Ok(session) => session,
-        Err(again) => return Ok(again),
+        Err(again) => return Ok(Finished::Requesting(again)),
     };
     state.outbox.wake();
     tracing::info!(

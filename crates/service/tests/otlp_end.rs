@@ -1,5 +1,4 @@
 //! A receiver that does not answer does not keep a service from ending.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use std::net::TcpListener;
 

@@ -192,7 +192,7 @@ fn authorize(
             requested: Requested {
                 nonce: authorization.nonce.clone(),
                 acr: authorization.acr.clone(),
-                auth_time: authorization.max_age.then(|| app.now()),
+                auth_time: authorization.max_age.is_some().then(|| app.now()),
             },
             scopes: granted,
             refresh_token,

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::certificate::Life;
+use crate::certificate::{Life, left};
 
 /// A certificate authority.
 struct Authority {
@@ -85,8 +85,8 @@ async fn a_healthy_certificate_has_days_left_and_no_refusal() {
     let peer = look(&url, Some(authority.trusted())).await.unwrap();
     let now = SystemClock.now();
     assert_eq!(peer.refusal, None);
-    assert_eq!(peer.validity.at(now), Life::Valid);
-    assert_eq!(peer.validity.left(now), "30 days left");
+    assert_eq!(Life::of(&peer.validity, now), Life::Valid);
+    assert_eq!(left(&peer.validity, now), "30 days left");
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn an_expired_certificate_is_seen_and_its_age_is_no_second_fault() {
     let peer = look(&url, Some(authority.trusted())).await.unwrap();
     assert_eq!(peer.refusal, None);
     assert_eq!(peer.validity.not_after, ends);
-    assert_eq!(peer.validity.at(SystemClock.now()), Life::Expired);
+    assert_eq!(Life::of(&peer.validity, SystemClock.now()), Life::Expired);
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn a_certificate_for_another_name_is_told_apart() {
     let url = serve(authority.issue("other.example", next_month())).await;
     let peer = look(&url, Some(authority.trusted())).await.unwrap();
     assert_eq!(peer.refusal, Some(Refusal::OtherName));
-    assert_eq!(peer.validity.at(SystemClock.now()), Life::Valid);
+    assert_eq!(Life::of(&peer.validity, SystemClock.now()), Life::Valid);
 }
 
 #[tokio::test]

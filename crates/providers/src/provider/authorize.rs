@@ -8,9 +8,7 @@ use url::Url;
 use super::{OFFLINE_ACCESS, Provider};
 use crate::client_auth::ClientAuthentication;
 use crate::discovery::Metadata;
-use crate::{
-    AuthorizeRequest, Mismatch, ProviderError, TokenError, classify, for_log, pushed_authorization,
-};
+use crate::{AuthorizeRequest, Mismatch, ProviderError, TokenError, for_log, pushed_authorization};
 
 impl Provider {
     /// The URL that the browser is sent to: authorization code with PKCE S256 (RFC 7636). A
@@ -62,14 +60,11 @@ impl Provider {
             .filter(|(name, _)| in_header || name != "client_id")
             .map(|(name, value)| (name.into_owned(), value.into_owned()))
             .collect();
+        let sent = [request.state.as_str(), request.nonce.as_str()];
         let answer = self
-            .send_authenticated(metadata, endpoint, parameters)
+            .send_authenticated(metadata, endpoint, parameters, &sent)
             .await
             .map_err(|error| not_pushed(&error))?;
-        if !answer.status.is_success() || classify::refuses(&answer.body) {
-            let refused = self.refusal(&answer, &[&request.state, &request.nonce]);
-            return Err(not_pushed(&refused));
-        }
         let reference =
             pushed_authorization::request_uri(&answer.body).ok_or(ProviderError::NoRequestUri)?;
         let mut url = metadata.authorization.clone();

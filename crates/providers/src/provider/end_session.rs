@@ -100,7 +100,7 @@ impl Provider {
         }
         let provider = Arc::clone(self);
         tokio::spawn(async move {
-            if let Err(error) = provider.check().await {
+            if let Err(error) = provider.check(false).await {
                 tracing::warn!(provider = %provider.name(), %error, "the discovery document is not available, so sign-outs do not reach the provider");
             }
         });

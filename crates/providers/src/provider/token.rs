@@ -223,12 +223,14 @@ impl Provider {
     /// but the authentication.
     ///
     /// # Errors
-    /// There is no complete response.
+    /// The provider refused the request, or there is no complete response. The error has nothing of
+    /// `sent`.
     pub(super) async fn send_authenticated(
         &self,
         metadata: &Metadata,
         endpoint: &Url,
         parameters: Vec<(String, String)>,
+        sent: &[&str],
     ) -> Result<Response, TokenError> {
         let client = self
             .client(metadata)
@@ -237,11 +239,18 @@ impl Provider {
         for (name, value) in parameters {
             form = form.add_extra_param(name, value);
         }
-        for (name, value) in self.assertion(metadata)? {
+        let assertion = self.assertion(metadata).await?;
+        for (name, value) in assertion.iter().flat_map(ClientAssertion::parameters) {
             form = form.add_extra_param(name, value);
         }
         let result: Result<StandardDeviceAuthorizationResponse, _> = form.request(&do_not_send);
-        self.send(endpoint, request(result)?).await
+        let answer = self.send(endpoint, request(result)?).await?;
+        if !answer.status.is_success() || classify::refuses(&answer.body) {
+            let mut sent = sent.to_vec();
+            sent.extend(assertion.as_ref().map(ClientAssertion::expose));
+            return Err(self.refusal(&answer, &sent));
+        }
+        Ok(answer)
     }
 
     async fn discovered(&self) -> Result<std::sync::Arc<Metadata>, TokenError> {
@@ -250,7 +259,7 @@ impl Provider {
             .map_err(|error| classify::undiscovered(&error))
     }
 
-    pub(super) fn refusal(&self, answer: &Response, sent: &[&str]) -> TokenError {
+    fn refusal(&self, answer: &Response, sent: &[&str]) -> TokenError {
         let secret = self.definition.client_secret.as_ref();
         let mut sent = sent.to_vec();
         sent.extend(secret.map(secrecy::ExposeSecret::expose_secret));

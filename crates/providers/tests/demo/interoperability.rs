@@ -1,7 +1,7 @@
 //! R47, R51: differences between providers that follow the standards. Each kind of response
 //! is accepted.
 
-use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour, Misbehaviour as M};
+use latchkey_demo_provider::{Decision, Endpoint, Fault, Flavour, Misbehaviour as M, SigningKey};
 use latchkey_providers::{IdTokenError, ProviderError, Purpose, TOKEN_TOO_LARGE};
 use serde_json::{Value, json};
 
@@ -235,10 +235,11 @@ async fn a_request_is_pushed_by_the_authenticated_client() {
             more.push(("AUTH_OIDC_DEMO_PRIVATE_KEY", pem.as_str()));
         }
         let world = world(&more).await;
+        let jwks = world.registry.client_jwks();
         world.demo.change(|settings| {
             settings.require_pushed_authorization = true;
             settings.public_client = method == "none";
-            settings.client_key = (method == "private_key_jwt").then(|| key.public_bytes());
+            settings.client_jwks = (method == "private_key_jwt").then_some(jwks);
         });
         world.sign_in("demo").await.unwrap();
         let counter = format!("oidc.client.{method}");
@@ -277,10 +278,9 @@ async fn a_contradiction_about_pushed_requests_stops_the_start_and_no_refresh() 
     let refused = refused.unwrap_err();
     assert!(refused.problem.contains("PAR, RFC 9126"), "{refused}");
     world.registry.refuse_unsupported(limit).await.unwrap();
-    let refreshed = world
-        .provider("demo")
-        .refresh(&tokens.refresh_token.unwrap());
-    refreshed.await.unwrap();
+    let provider = world.provider("demo");
+    let refreshed = provider.refresh(&tokens.refresh_token.unwrap()).await;
+    refreshed.unwrap();
 }
 
 #[tokio::test]

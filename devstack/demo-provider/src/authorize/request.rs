@@ -32,8 +32,7 @@ pub(super) struct AuthorizationRequest {
     pub nonce: Option<String>,
     /// The first one of `acr_values`.
     pub acr: Option<String>,
-    /// Whether the request has `max_age`.
-    pub max_age: bool,
+    pub max_age: Option<String>,
     pub scopes: BTreeSet<String>,
     pub prompt: BTreeSet<String>,
     pub offline: bool,
@@ -182,7 +181,7 @@ pub(super) fn read(
         acr: first(query, "acr_values")
             .and_then(|values| values.split_ascii_whitespace().next())
             .map(str::to_owned),
-        max_age: first(query, "max_age").is_some(),
+        max_age: first(query, "max_age").map(str::to_owned),
         offline: first(query, "access_type") == Some("offline"),
         include_granted: first(query, "include_granted_scopes") == Some("true"),
         login_hint: first(query, "login_hint").map(str::to_owned),
