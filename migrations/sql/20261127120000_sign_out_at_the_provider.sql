@@ -1,9 +1,9 @@
 -- RP-initiated logout: the ID token of a sign-in is the hint of the sign-out at the provider.
+SET LOCAL lock_timeout = '3s';
 ALTER TABLE auth.session
     -- Sealed by auth-svc (FLOW_COOKIE_KEYS). NULL: the sign-out does not reach the provider, the ID token
     -- was too long, or the session has ended.
     ADD COLUMN sealed_id_token text;
-CREATE INDEX session_sealed_id_token ON auth.session (expires_at) WHERE sealed_id_token IS NOT NULL;
 
 -- A session ends in several ways, and by several roles. Each of them erases the ID token.
 CREATE FUNCTION auth.erase_id_token() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -72,7 +72,8 @@ pub fn at_provider(
     back: Url,
 ) -> Option<AtProvider> {
     let provider = state.providers.get(&with.provider)?;
-    if !provider.signs_out_at_provider() {
+    // The variables may name another issuer since the sign-in.
+    if !provider.signs_out_at_provider() || !provider.is_own_issuer(&with.issuer) {
         return None;
     }
     provider.learn_end_session_endpoint();

@@ -321,7 +321,10 @@
   // browser comes back to `returnTo`.
   async function signOut({ everywhere = false, returnTo = location.href } = {}) {
     const token = await accessToken();
-    let back = returnTo.length > 1_000 ? `${location.origin}/` : returnTo;
+    // What the service refuses as a return location must not prevent a sign-out.
+    const isRefused = returnTo === location.href &&
+      (returnTo.includes("\\") || /^\/(\/|%2f|%5c)/i.test(location.pathname));
+    let back = isRefused || returnTo.length > 1_000 ? `${location.origin}/` : returnTo;
     const answer = await lock("token", async () => {
       // So that no effect of the page undoes the sign-out, also after the way back.
       const hadLeft = hasLeft;

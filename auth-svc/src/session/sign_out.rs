@@ -310,7 +310,15 @@ async fn end_current(
         .iter()
         .any(|provider| provider.signs_out_at_provider());
     let signed_in_with = if ends_at_provider {
-        store::session::id_token_hint::of(&state.pool, current.id).await?
+        let mut with = store::session::id_token_hint::of(&state.pool, current.id).await?;
+        // Every service that receives an access token could ask for the ID token otherwise.
+        let in_cookie = lookup::from_cookie(state, request).await?;
+        if in_cookie.is_none_or(|session| session.id != current.id)
+            && let Some(with) = &mut with
+        {
+            with.sealed_id_token = None;
+        }
+        with
     } else {
         None
     };

@@ -88,7 +88,9 @@ impl Registry {
                 (name, Arc::new(provider))
             })
             .collect();
-        Ok(Self { providers })
+        let registry = Self { providers };
+        registry.refuse_shared_key_ids()?;
+        Ok(registry)
     }
 
     /// Name of the variable with a callback URL of a provider.

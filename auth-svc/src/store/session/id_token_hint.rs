@@ -10,6 +10,8 @@ use sqlx::{FromRow, PgExecutor};
 pub struct SignedInWith {
     /// The provider that the person signed in with.
     pub provider: ProviderName,
+    /// Its issuer at the sign-in.
+    pub issuer: String,
     /// The ID token of the sign-in, sealed.
     pub sealed_id_token: Option<String>,
 }
@@ -17,6 +19,7 @@ pub struct SignedInWith {
 #[derive(FromRow)]
 struct Row {
     provider: String,
+    issuer: String,
     sealed_id_token: Option<String>,
 }
 
@@ -47,8 +50,8 @@ pub async fn of(
     session: SessionId,
 ) -> Result<Option<SignedInWith>, sqlx::Error> {
     let row: Option<Row> = sqlx::query_as(
-        "SELECT provider, sealed_id_token FROM auth.session
-         WHERE id = $1 AND provider IS NOT NULL",
+        "SELECT provider, issuer, sealed_id_token FROM auth.session
+         WHERE id = $1 AND provider IS NOT NULL AND issuer IS NOT NULL",
     )
     .bind(session.as_uuid())
     .fetch_optional(executor)
@@ -56,6 +59,7 @@ pub async fn of(
     Ok(row.and_then(|row| {
         Some(SignedInWith {
             provider: row.provider.parse().ok()?,
+            issuer: row.issuer,
             sealed_id_token: row.sealed_id_token,
         })
     }))

@@ -11,6 +11,7 @@ use lapin::options::BasicAckOptions;
 use lapin::types::AMQPValue;
 use metrics::{Counter, Histogram, counter, describe_counter, describe_histogram, histogram};
 use time::format_description::well_known::Rfc3339;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
@@ -69,7 +70,9 @@ fn lag(event: &str) -> Histogram {
 
 pub(super) struct Task {
     pub(super) consumer: Consumer,
-    pub(super) forwarding: Channel,
+    /// For one message at a time: the library hands a returned message out with the next confirm on
+    /// the channel, which may be that of another message.
+    pub(super) forwarding: Arc<Mutex<Channel>>,
     pub(super) broken: CancellationToken,
     pub(super) unavailable: CancellationToken,
     pub(super) handled: Arc<AtomicBool>,
@@ -236,8 +239,20 @@ impl Task {
         changes: &[(&'static str, Option<AMQPValue>)],
     ) -> Result<(), BrokerError> {
         let properties = envelope::with_headers(&delivery.properties, changes);
-        let confirm = publish(&self.forwarding, "", queue, &delivery.data, properties).await?;
-        confirmed(confirm).await
+        let forwarding = self.forwarding.lock().await;
+        // The confirm of an earlier message may still be open on this channel.
+        if self.broken.is_cancelled() {
+            return Err(BrokerError::Cancelled);
+        }
+        let sent = async {
+            let confirm = publish(&forwarding, "", queue, &delivery.data, properties).await?;
+            confirmed(confirm).await
+        }
+        .await;
+        if sent.is_err() {
+            self.broken.cancel();
+        }
+        sent
     }
 }
 

@@ -9,6 +9,7 @@ use lapin::message::Delivery;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -50,7 +51,7 @@ pub(super) struct Session<'a> {
     consumer: &'a Consumer,
     connection: Connection,
     deliveries: Channel,
-    forwarding: Channel,
+    forwarding: Arc<Mutex<Channel>>,
     handling: TaskTracker,
     /// Cancelled if a message could be neither acknowledged nor forwarded: the broker delivers
     /// it again only after a new connection.
@@ -84,7 +85,7 @@ impl<'a> Session<'a> {
                 .await?;
         consumer.refused_declarations.replace(&refused);
         let deliveries = reply("open a channel", connection.create_channel()).await?;
-        let forwarding = open_confirm_channel(&connection).await?;
+        let forwarding = Arc::new(Mutex::new(open_confirm_channel(&connection).await?));
         Ok(Self {
             consumer,
             connection,
@@ -186,7 +187,7 @@ impl<'a> Session<'a> {
     fn task(&self) -> delivery::Task {
         delivery::Task {
             consumer: self.consumer.clone(),
-            forwarding: self.forwarding.clone(),
+            forwarding: Arc::clone(&self.forwarding),
             broken: self.broken.clone(),
             unavailable: self.unavailable.clone(),
             handled: self.handled.clone(),

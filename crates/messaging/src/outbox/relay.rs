@@ -186,13 +186,7 @@ impl Relay {
                 self.publish_backlog(connection, start, next, &ending),
             )
         });
-        let retries = ends_with(&ending, async {
-            let retrying = self.retry_held_back(connection);
-            match ending.run_until_cancelled(retrying).await {
-                None => Ok(()),
-                Some(error) => Err(error),
-            }
-        });
+        let retries = ends_with(&ending, self.retry_held_back(connection, &ending));
         let (first, backlog, retries) = tokio::join!(first, join_all(backlog), retries);
         first?;
         backlog.into_iter().collect::<Result<(), RelayError>>()?;
@@ -257,9 +251,18 @@ impl Relay {
                     Some(open) => open,
                     None => open_confirm_channel(connection).await?,
                 };
-                let batch = self
+                let published = self
                     .publish_batch(&open, &Scope::Backlog, BATCH_SIZE, next)
-                    .await?;
+                    .await;
+                let batch = match published {
+                    Ok(batch) => batch,
+                    // The first loop goes on alone, and notices a database that is away.
+                    Err(RelayError::Database(error)) => {
+                        tracing::debug!(schema = ?self.schema, %error, "the backlog is not shared");
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                };
                 if !batch.spoils_channel {
                     channel = Some(open);
                 }
@@ -295,32 +298,33 @@ impl Relay {
             .map_err(|_| BrokerError::Timeout("batch"))?
     }
 
-    /// Retries each destination that is held back when it is due. Ends with the connection.
-    async fn retry_held_back(&self, connection: &Connection) -> RelayError {
+    /// Retries each destination that is held back when it is due, until `stop`.
+    async fn retry_held_back(
+        &self,
+        connection: &Connection,
+        stop: &CancellationToken,
+    ) -> Result<(), RelayError> {
         let publisher = &self.publisher;
         let mut channel = None;
         loop {
-            tokio::time::sleep(RETRY_INTERVAL).await;
+            let pause = tokio::time::sleep(RETRY_INTERVAL);
+            if stop.run_until_cancelled(pause).await.is_none() {
+                return Ok(());
+            }
             if connection.status().blocked() {
                 continue;
             }
-            while let Some(destination) = publisher.held_back.due() {
+            while !stop.is_cancelled()
+                && let Some(destination) = publisher.held_back.due()
+            {
                 let open = match channel.take() {
                     Some(open) => open,
-                    None => match open_confirm_channel(connection).await {
-                        Ok(open) => open,
-                        Err(error) => return error.into(),
-                    },
+                    None => open_confirm_channel(connection).await?,
                 };
                 let scope = Scope::Destination(&destination);
                 let retried = self.publish_batch(&open, &scope, RETRY_BATCH_SIZE, None);
-                let batch = match retried.await {
-                    Ok(batch) => batch,
-                    Err(error) => return error,
-                };
-                if let Err(error) = publisher.release_if_published(&destination, batch).await {
-                    return error;
-                }
+                let batch = retried.await?;
+                publisher.release_if_published(&destination, batch).await?;
                 if !batch.spoils_channel {
                     channel = Some(open);
                 }

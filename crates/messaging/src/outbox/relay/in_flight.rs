@@ -79,6 +79,7 @@ pub(super) async fn publish(channel: &Channel, messages: Vec<Outgoing<'_>>) -> A
     let give_up = Instant::now() + CONFIRM_TIMEOUT;
     let mut waits = true;
     let mut returned_messages = HashMap::new();
+    let mut unanswered = Vec::new();
     let mut each = Vec::with_capacity(sending.len());
     for mut sent in sending {
         let answer = match sent.as_mut().take_output() {
@@ -88,16 +89,17 @@ pub(super) async fn publish(channel: &Channel, messages: Vec<Outgoing<'_>>) -> A
                 ended.get_or_insert(error);
                 Answer::Open
             }
-            Some(Ok(confirm)) => {
+            Some(Ok(mut confirm)) => {
                 let answered = if waits {
                     let until = give_up.min(Instant::now() + CONFIRM_GAP);
-                    timeout_at(until, confirm).await.ok()
+                    timeout_at(until, &mut confirm).await.ok()
                 } else {
-                    confirm.now_or_never()
+                    (&mut confirm).now_or_never()
                 };
                 match answered {
                     None => {
                         waits = false;
+                        unanswered.push(confirm);
                         Answer::Open
                     }
                     Some(Err(error)) => {
@@ -120,6 +122,15 @@ pub(super) async fn publish(channel: &Channel, messages: Vec<Outgoing<'_>>) -> A
             }
         };
         each.push(answer);
+    }
+    // One of these may have got the return of a message whose own confirm was read later.
+    for confirm in unanswered {
+        if let Some(Ok(confirmation)) = confirm.now_or_never()
+            && let (Some(returned), _) = outcome(confirmation)
+        {
+            let id = returned.delivery.properties.message_id().clone();
+            returned_messages.insert(id, refusal(&returned));
+        }
     }
     // The library hands a returned message out with the next confirm on the channel, which may be
     // that of another message.
