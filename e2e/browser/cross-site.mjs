@@ -197,7 +197,7 @@ const steps = {
     await page.goto(`${CRM}/people`);
     await page.evaluate(() => window.latchkey.signIn("/auth/microsoft"));
     await page.waitForURL(`${CRM}/people`);
-    await page.waitForFunction(async () => (await window.latchkey.ready).signedIn);
+    await page.waitForFunction(async () => (await window.latchkey?.ready)?.signedIn);
     await page.close();
   },
 };

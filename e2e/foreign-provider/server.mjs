@@ -35,6 +35,8 @@ const provider = new Provider(issuer, {
   },
   rotateRefreshToken: true,
   cookies: { keys: ['only for this test'] },
+  // Its own dispatcher refuses addresses of this host, where the keys of the client are.
+  fetch: (url, { dispatcher: _, ...options }) => fetch(url, options),
   findAccount: (_context, id) => ({
     accountId: id,
     claims: () => ({ sub: id, email: `${id}@acme.example`, email_verified: true, name: id }),
