@@ -62,6 +62,7 @@ impl Application {
     /// # Errors
     /// An address is taken, or a certificate is invalid.
     pub fn build(config: Config) -> Result<Self, StartError> {
+        metrics::describe();
         let cache = Arc::new(Cache::new(config.cache_capacity, config.cache_revalidate));
         let notifier = ChangeNotifier::default();
         let connections = Connections::new(&config.pool);

@@ -15,15 +15,12 @@ pub const REFRESHED: &str = "refreshed";
 /// The outcome of a request that was answered with a token.
 pub const ANSWERED: &str = "answered";
 
-/// Describes the metrics and creates them with 0, for the providers that are configured and the
+/// Creates the metrics with 0, for the providers that are configured and the
 /// reasons that callers may be given.
 pub fn create<'a>(
     providers: impl Iterator<Item = &'a ProviderName>,
     reasons: impl Iterator<Item = &'static str>,
 ) {
-    // In a test, nothing else installs the recorder.
-    latchkey_service::metrics::install();
-    describe();
     for one in providers {
         provider(one);
         let name = || one.to_string();
@@ -52,7 +49,11 @@ pub fn create<'a>(
     drop((token_age(), turn(), lease_waits()));
 }
 
-fn describe() {
+/// Describes the metrics. It comes before the first handle of one is taken, because an instrument that
+/// is exported over OTLP has the description that is known then.
+pub fn describe() {
+    // In a test, nothing else installs the recorder.
+    latchkey_service::metrics::install();
     describe_counter!(
         "latchkey_refreshes_total",
         "Answers of a provider to requests for a refresh, by outcome: refreshed or the class of the \
