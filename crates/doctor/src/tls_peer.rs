@@ -180,7 +180,10 @@ fn refusal(error: Error) -> Option<Refusal> {
         | CertificateError::ExpiredContext { .. }
         | CertificateError::NotValidYet
         | CertificateError::NotValidYetContext { .. } => None,
-        CertificateError::UnknownIssuer => Some(Refusal::UnknownAuthority),
+        // The signature is wrong if another authority has the name of one that is trusted.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            Some(Refusal::UnknownAuthority)
+        }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             Some(Refusal::OtherName)
         }
