@@ -132,10 +132,10 @@ fn every_command_in_the_documents_exists() {
         let text = std::fs::read_to_string(&document).unwrap();
         for command in quoted_commands(&text) {
             let mut at = &tree;
-            for word in command
-                .split_whitespace()
-                .take_while(|_| at.has_subcommands())
-            {
+            for word in command.split_whitespace() {
+                if !at.has_subcommands() {
+                    break;
+                }
                 let found = at.find_subcommand(word);
                 // Several commands at once, an option, or what stands for a command.
                 let is_other = word.contains(|c: char| !c.is_ascii_lowercase() && c != '-');

@@ -30,7 +30,7 @@ const STATUSES_WITHOUT_ROUTE: [&str; 3] = ["400", "404", "405"];
 
 /// The outcomes of a sign-in: the three good ones, `over` if a person reloaded a callback whose
 /// flow is finished, and the error codes.
-const OUTCOMES: [&str; 36] = [
+const OUTCOMES: [&str; 38] = [
     "signed_in",
     "connected",
     "consent_needed",
@@ -38,6 +38,8 @@ const OUTCOMES: [&str; 36] = [
     "access_denied",
     "address_missing",
     "address_not_verified",
+    "authentication_not_sufficient",
+    "authentication_too_old",
     "blocked_by_admin",
     "code_missing",
     "code_refused",

@@ -7,8 +7,7 @@ use std::time::Duration;
 use latchkey_config::{ConfigError, ConfigErrors, parse_duration, read_all};
 use time::OffsetDateTime;
 
-use crate::claims::Claims;
-use crate::id_token::LEEWAY;
+use crate::claims::{Claims, LEEWAY};
 use crate::reader::Reader;
 use crate::{IdTokenError, Mismatch};
 

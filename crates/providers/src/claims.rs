@@ -1,7 +1,12 @@
 //! Claims of an ID token or of a userinfo response, which may have any type.
 
+use std::time::Duration;
+
 use latchkey_domain::Handle;
 use serde_json::{Map, Value};
+
+/// Accepted difference between the clock of the provider and that of this process.
+pub(crate) const LEEWAY: Duration = Duration::from_mins(1);
 
 /// The claims of an ID token or of a userinfo response.
 #[derive(Debug)]

@@ -3,8 +3,6 @@
 
 mod jws;
 
-use std::time::Duration;
-
 use aws_lc_rs::{constant_time, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -16,15 +14,12 @@ use time::OffsetDateTime;
 pub(crate) use jws::{ID_TOKEN, Jws};
 
 use crate::authentication::AuthenticationContext;
-use crate::claims::Claims;
+use crate::claims::{Claims, LEEWAY};
 use crate::definition::Definition;
 use crate::email::EmailSettings;
 use crate::issuer::{IssuerRule, TENANT_PLACEHOLDER, is_tenant_id};
 use crate::quirks::Quirks;
 use crate::{IdTokenError, Mismatch, VerifiedIdentity, WrongTenant};
-
-/// Accepted difference between the clocks.
-pub(crate) const LEEWAY: Duration = Duration::from_mins(1);
 
 /// What the ID token must match.
 #[derive(Clone, Copy)]

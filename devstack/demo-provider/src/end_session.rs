@@ -7,20 +7,11 @@ use std::sync::Arc;
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
-use serde::Serialize;
 use url::{Url, form_urlencoded};
 
 use crate::app::{App, Realm};
+use crate::state::EndedSession;
 use crate::{Endpoint, Flavour};
-
-/// A session that a client ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct EndedSession {
-    /// Flavour that ended it.
-    pub flavour: Flavour,
-    /// Short name of the person of the `id_token_hint`; `None` if there was no hint.
-    pub person: Option<String>,
-}
 
 /// Section 2 allows GET and POST.
 pub(crate) async fn end_session(

@@ -81,7 +81,7 @@ mod tls;
 mod token;
 
 pub use demo_provider::{Decision, DemoError, DemoProvider};
-pub use end_session::EndedSession;
+
 pub use fault::Fault;
 pub use flavour::{Endpoint, Flavour};
 pub use keys::SigningKey;
@@ -89,4 +89,4 @@ pub use misbehaviour::Misbehaviour;
 pub use people::{ACME_TENANT, GLOBEX_TENANT, PERSONAL_TENANT, Person, STRANGER_TENANT};
 pub use sample_response::SampleResponse;
 pub use settings::{Config, ExpiresIn, Settings, TlsFiles};
-pub use state::{Issued, PresentedRefreshToken};
+pub use state::{EndedSession, Issued, PresentedRefreshToken};

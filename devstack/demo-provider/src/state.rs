@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use crate::keys::{KeyError, SigningKey};
 use crate::people::Person;
-use crate::{EndedSession, Endpoint, Fault, Flavour, Misbehaviour, SampleResponse, Settings};
+use crate::{Endpoint, Fault, Flavour, Misbehaviour, SampleResponse, Settings};
 
 /// A code or token that was issued. Tests search for its bytes in places where it must not be.
 #[derive(Debug, Clone, Serialize)]
@@ -21,6 +21,15 @@ pub struct Issued {
     pub token: String,
     /// Short name of the person.
     pub person: String,
+}
+
+/// A session that a client ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EndedSession {
+    /// Flavour that ended it.
+    pub flavour: Flavour,
+    /// Short name of the person of the `id_token_hint`; `None` if there was no hint.
+    pub person: Option<String>,
 }
 
 /// What the ID token says because the authorization request asked for it.
