@@ -9,9 +9,9 @@ use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use url::{Url, form_urlencoded};
 
+use crate::Endpoint;
 use crate::app::{App, Realm};
 use crate::state::EndedSession;
-use crate::{Endpoint, Flavour};
 
 /// Section 2 allows GET and POST.
 pub(crate) async fn end_session(
