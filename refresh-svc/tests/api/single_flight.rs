@@ -120,8 +120,8 @@ async fn a_caller_with_a_deadline_is_answered_still_refreshing() {
 async fn killed_holder(flavour: Flavour, rotated: bool) -> (World, Account, Client, Replica) {
     let world = World::new()
         .await
-        .with("REFRESH_LEASE", "3s")
-        .with("REFRESH_PROVIDER_DEADLINE", "1500ms")
+        .with("REFRESH_LEASE", "6s")
+        .with("REFRESH_PROVIDER_DEADLINE", "4s")
         .with("REFRESH_TIME_TO_STORE", "1s");
     let (first, second) = (world.replica(), world.replica());
     let account = world.expired(flavour).await;
