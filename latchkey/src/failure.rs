@@ -5,11 +5,7 @@ use std::io;
 
 use latchkey_config::{ConfigError, ConfigErrors};
 use latchkey_service::StartError;
-use latchkey_service::database::OpenError;
-use sqlx::error::DatabaseError;
-
-/// `insufficient_privilege` of PostgreSQL.
-const INSUFFICIENT_PRIVILEGE: &str = "42501";
+use latchkey_service::database::{OpenError, is_refused_to_the_role};
 
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -38,10 +34,8 @@ impl Failure {
         let mut text = error.to_string();
         let mut cause: Option<&(dyn Error + 'static)> = Some(&*error);
         while let Some(inner) = cause {
-            if let Some(refusal) = inner.downcast_ref::<Box<dyn DatabaseError>>()
-                && refusal.code().as_deref() == Some(INSUFFICIENT_PRIVILEGE)
-            {
-                return Self::Privilege(refusal.message().to_owned());
+            if is_refused_to_the_role(inner) {
+                return Self::Privilege(inner.to_string());
             }
             let reason = inner.to_string();
             if !text.contains(&reason) {

@@ -110,6 +110,13 @@ fn connect_apart(pool: &PgPool, options: PgPoolOptions) -> PgPool {
         .connect_lazy_with((*pool.connect_options()).clone())
 }
 
+/// Returns `true` if PostgreSQL refused a statement because the role may not execute it
+/// (`insufficient_privilege`). Its text names the table.
+pub fn is_refused_to_the_role(error: &(dyn std::error::Error + 'static)) -> bool {
+    let refusal = error.downcast_ref::<Box<dyn sqlx::error::DatabaseError>>();
+    refusal.is_some_and(|refusal| refusal.code().as_deref() == Some("42501"))
+}
+
 /// The options of `DATABASE_URL`.
 ///
 /// # Errors

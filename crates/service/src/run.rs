@@ -69,6 +69,9 @@ impl StartError {
         while let Some(inner) = cause {
             text.push_str(": ");
             text.push_str(&inner.to_string());
+            if database::is_refused_to_the_role(inner) {
+                text.push_str(": the role of DATABASE_URL may not do this");
+            }
             cause = inner.source();
         }
         Self::Other(text)

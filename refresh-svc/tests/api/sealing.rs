@@ -2,6 +2,7 @@
 
 use latchkey_demo_provider::{Endpoint, Fault, Flavour};
 use latchkey_opening::{OpeningKey, key_id_of};
+use latchkey_testkit::Role;
 use secrecy::ExposeSecret as _;
 use tonic::Code;
 
@@ -127,6 +128,19 @@ async fn a_command_names_the_server_that_refuses_the_connection() {
     let error = check.unwrap_err().to_string();
     assert!(
         error.contains("connection refused by 127.0.0.1:1") && !error.contains("s3cret"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_command_names_the_role_that_may_not_do_it() {
+    let world = World::new().await;
+    let url = world.database.url(Role::Auth);
+    let world = world.with("DATABASE_URL", &url);
+    let check = refresh_svc::commands::check::check(&world.environment(), &mut Vec::new()).await;
+    let error = check.unwrap_err().to_string();
+    assert!(
+        error.contains("permission denied") && error.contains("the role of DATABASE_URL"),
         "{error}"
     );
 }
