@@ -121,8 +121,7 @@ impl GrpcClients {
             page_token: String::new(),
         };
         let client = self.accounts()?;
-        let response = answer(async || {
-            let request = with_deadline(request.clone(), READ_TIMEOUT);
+        let response = answer(request, READ_TIMEOUT, async |request| {
             client.clone().list_accounts(request).await
         });
         let mut accounts = response.await?.accounts;
@@ -143,8 +142,7 @@ impl GrpcClients {
             account_id: id.to_string(),
         };
         let client = self.accounts()?;
-        let response = answer(async || {
-            let request = with_deadline(request.clone(), READ_TIMEOUT);
+        let response = answer(request, READ_TIMEOUT, async |request| {
             client.clone().get_account(request).await
         });
         response
@@ -164,8 +162,7 @@ impl GrpcClients {
             account_id: id.to_string(),
         };
         let client = self.accounts()?;
-        let response = answer(async || {
-            let request = with_deadline(request.clone(), READ_TIMEOUT);
+        let response = answer(request, READ_TIMEOUT, async |request| {
             client.clone().start_channel_sync(request).await
         });
         response.await?;
@@ -190,8 +187,7 @@ impl GrpcClients {
             }),
         };
         let client = TokenServiceClient::new(tokens.channel());
-        let response = answer(async || {
-            let request = with_deadline(request.clone(), REVOKE_TIMEOUT);
+        let response = answer(request, REVOKE_TIMEOUT, async |request| {
             client.clone().revoke_account(request).await
         });
         response.await?;
@@ -213,10 +209,14 @@ fn is_own(account: &Account, session: &Session) -> bool {
 }
 
 /// Calls a service, and once more if the connection ends: a replica that is replaced ends its
-/// connections, and another answers.
-async fn answer<T>(call: impl AsyncFn() -> Result<Response<T>, Status>) -> Result<T, Status> {
-    match call().await {
-        Err(status) if connection_ended(&status) => call().await,
+/// connections, and another answers. Each call may take `within`.
+async fn answer<M: Clone, T>(
+    message: M,
+    within: Duration,
+    call: impl AsyncFn(Request<M>) -> Result<Response<T>, Status>,
+) -> Result<T, Status> {
+    match call(with_deadline(message.clone(), within)).await {
+        Err(status) if connection_ended(&status) => call(with_deadline(message, within)).await,
         answered => answered,
     }
     .map(Response::into_inner)

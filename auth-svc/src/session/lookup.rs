@@ -52,6 +52,26 @@ pub async fn from_cookie(
     Ok(session.filter(|session| may_act_for(state, request, session)))
 }
 
+/// Returns `true` if this browser's cookie names the caller's session, which [`caller`] finds by the
+/// bearer token if the request has one. Does not record its use.
+///
+/// # Errors
+/// Returns the database's error.
+pub async fn is_in_cookie(
+    state: &State,
+    request: &HttpRequest,
+    caller: &Session,
+) -> Result<bool, sqlx::Error> {
+    if !request.headers().contains_key(AUTHORIZATION) {
+        return Ok(true);
+    }
+    let Some(secret) = cookie::secret_of(request) else {
+        return Ok(false);
+    };
+    let found = within(ANSWER, session::find(&state.pool, &secret)).await?;
+    Ok(found.is_some_and(|found| found.id == caller.id))
+}
+
 /// Returns `true` if the calling page may act for the workspace of this session. The
 /// host of a workspace acts for that workspace only, whether the session comes from a
 /// cookie or from an access token.

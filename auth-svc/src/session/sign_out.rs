@@ -312,9 +312,8 @@ async fn end_current(
     let signed_in_with = if ends_at_provider {
         let mut with = store::session::id_token_hint::of(&state.pool, current.id).await?;
         // Every service that receives an access token could ask for the ID token otherwise.
-        let in_cookie = lookup::from_cookie(state, request).await?;
-        if in_cookie.is_none_or(|session| session.id != current.id)
-            && let Some(with) = &mut with
+        if let Some(with) = &mut with
+            && !lookup::is_in_cookie(state, request, &current).await?
         {
             with.sealed_id_token = None;
         }

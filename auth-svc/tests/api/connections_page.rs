@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use latchkey_proto::account::{Account, Channel, ChannelKind, SyncStatus};
-use latchkey_testkit::{TcpForwarder, TestCertificates, eventually};
+use latchkey_testkit::{Proxy, TestCertificates, eventually};
 
 use crate::support::grpc_services::{FakeServices, FakeState};
 use crate::support::{Browser, PUBLIC, Response, TestApp};
@@ -294,8 +294,10 @@ async fn a_call_whose_connection_ends_is_repeated_once() {
     let certificates = TestCertificates::create();
     let fake = FakeState::default();
     let services = FakeServices::start(&certificates, &fake).await;
-    let way = TcpForwarder::to(format!("127.0.0.1:{}", services.port)).await;
-    let url = format!("https://localhost:{}", way.address().port());
+    let proxy = Proxy::start(([127, 0, 0, 1], services.port).into())
+        .await
+        .unwrap();
+    let url = format!("https://localhost:{}", proxy.address().port());
     let app = app(&certificates, &url, &url).await;
     let (mut ada, own) = ada(&app).await;
     *fake.accounts.lock().unwrap() = vec![own];
@@ -309,7 +311,7 @@ async fn a_call_whose_connection_ends_is_repeated_once() {
                     fake.listed.load(Ordering::SeqCst) == call
                 })
                 .await;
-                way.close();
+                proxy.close_connections();
             }
         };
         let (page, ()) = tokio::join!(ada.get(LIST), end_connections);

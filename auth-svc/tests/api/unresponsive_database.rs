@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use latchkey_demo_provider::Decision;
-use latchkey_testkit::{Role, TcpForwarder};
+use latchkey_testkit::{Proxy, Role};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -14,8 +14,7 @@ use crate::support::{Browser, TestApp};
 async fn a_replica_recovers_without_a_restart() {
     let app = TestApp::start().await;
     let url = app.database.url(Role::Auth);
-    let forwarder = TcpForwarder::start(&url).await;
-    let through = forwarder.url(&url);
+    let (proxy, through) = Proxy::in_front_of(&url).await.unwrap();
     let stop = CancellationToken::new();
     let changes = [
         ("DATABASE_URL", through.as_str()),
@@ -31,7 +30,7 @@ async fn a_replica_recovers_without_a_restart() {
         .await;
     assert!(browser.me().await.is_some());
 
-    forwarder.blackhole();
+    proxy.drop_packets();
     let mut asking = JoinSet::new();
     for _ in 0..10 {
         let mut browser = browser.clone();

@@ -119,7 +119,9 @@ async fn a_replica_that_dies_in_the_middle_of_a_call_is_passed_over() {
     world.state.delay(Duration::from_millis(300));
     let (token, ()) = tokio::join!(client.access_token(world.account), async {
         until("the first replica is asked", || world.service.calls() == 1).await;
-        proxy.cut();
+        // It accepts no more, either.
+        let proxy = proxy;
+        proxy.close_connections();
     });
     token.unwrap();
     assert_eq!(second.calls(), 1);
@@ -132,7 +134,7 @@ async fn a_replica_whose_host_vanished_is_noticed_by_keep_alive() {
     let (client, proxy, second) = world.with_proxy().await;
     client.access_token(world.account).await.unwrap();
     client.access_token(AccountId::generate()).await.unwrap();
-    proxy.stall();
+    proxy.drop_packets();
     client.access_token(AccountId::generate()).await.unwrap();
     assert_eq!(second.calls(), 2);
 }

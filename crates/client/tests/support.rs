@@ -3,19 +3,17 @@
 mod fake_service;
 mod fake_state;
 mod fake_watches;
-mod tcp_proxy;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use latchkey_client::{MutualTls, TokenClient, TokenClientBuilder};
 use latchkey_domain::{AccountId, Clock as _, ManualClock};
-use latchkey_testkit::{TestCertificates, eventually};
+use latchkey_testkit::{Proxy, TestCertificates, eventually};
 use time::OffsetDateTime;
 
 pub use fake_service::FakeService;
 pub use fake_state::{FakeState, status};
-pub use tcp_proxy::TcpProxy;
 
 /// Far longer than correct waits, and shorter than wrong ones.
 pub const LONG: Duration = Duration::from_secs(20);
@@ -84,12 +82,12 @@ impl World {
         (world, client)
     }
 
-    /// A client of two replicas, the first behind a proxy that can be cut.
-    pub async fn with_proxy(&self) -> (TokenClient, TcpProxy, FakeService) {
-        let proxy = TcpProxy::to(self.service.socket()).await;
+    /// A client of two replicas, the first behind a proxy.
+    pub async fn with_proxy(&self) -> (TokenClient, Proxy, FakeService) {
+        let proxy = Proxy::start(self.service.socket()).await.unwrap();
         let second = self.replica().await;
         let client = self
-            .builder_at(&proxy.address())
+            .builder_at(&format!("https://localhost:{}", proxy.address().port()))
             .address(second.address())
             .within(Duration::from_secs(30))
             .build()

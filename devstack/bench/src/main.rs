@@ -2,7 +2,7 @@
 //! launcher builds this program and refresh-svc with `--release`.
 
 mod comparison;
-mod durable_database;
+mod database;
 mod events;
 mod faults;
 mod load;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use latchkey_servers::{Package, RunDirectory, ensure_installed};
+use latchkey_servers::{Package, Postgres, RunDirectory, ensure_installed};
 use sqlx::postgres::{PgConnectOptions, PgListener};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgPool};
 use tokio::task::JoinSet;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::comparison::median;
 use crate::options::EventOptions;
 use crate::report::{timed_progress, write_result};
-use crate::{durable_database, machine};
+use crate::{database, machine};
 
 /// Numbers of writers, each with its own connection.
 const WRITERS: [usize; 4] = [1, 4, 16, 64];
@@ -48,7 +48,8 @@ pub async fn run(options: EventOptions) -> anyhow::Result<()> {
     ensure_installed(&[Package::Postgres], &progress)?;
     let directory = RunDirectory::create("bench-notify")?;
     progress("starting PostgreSQL");
-    let (_postgres, pool) = durable_database::start(directory.path(), 2).await?;
+    let postgres = Postgres::start_durable(directory.path()).await?;
+    let pool = database::create(&postgres, 2).await?;
     pool.execute(sqlx::raw_sql(CREATE)).await?;
     // The relay listened, which is a part of the cost.
     let mut listener = PgListener::connect_with(&pool).await?;

@@ -17,9 +17,10 @@ use latchkey_servers::{
     ensure_installed, free_port,
 };
 use secrecy::ExposeSecret as _;
-use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+
+use crate::database;
 
 /// Scopes of every account.
 pub const SCOPES: [&str; 3] = ["openid", "email", "mail.read"];
@@ -74,16 +75,7 @@ impl Testbed {
         let directory = RunDirectory::create("bench")?;
         progress("starting PostgreSQL and the demo provider");
         let postgres = Postgres::start(directory.path()).await?;
-        let maintenance = PgPool::connect(&postgres.url("postgres")).await?;
-        sqlx::query("CREATE DATABASE latchkey")
-            .execute(&maintenance)
-            .await?;
-        maintenance.close().await;
-        let pool = PgPoolOptions::new()
-            .max_connections(4)
-            .connect(&postgres.url("latchkey"))
-            .await?;
-        latchkey_migrations::run(&pool).await?;
+        let pool = database::create(&postgres, 4).await?;
         let password = uuid::Uuid::new_v4().simple().to_string();
         let statement =
             format!("CREATE ROLE refresh_svc LOGIN PASSWORD '{password}' IN ROLE latchkey_refresh");
@@ -93,7 +85,7 @@ impl Testbed {
         let certificates = Certificates::create(&directory.path().join("certificates"))?;
         Ok(Self {
             demo: DemoProvider::start(Config::default()).await?,
-            refresh_url: postgres.url_as("refresh_svc", &password, "latchkey"),
+            refresh_url: postgres.url_as("refresh_svc", &password, database::NAME),
             key: Arc::new(OpeningKey::generate()?),
             server: certificates.server("server")?,
             client: certificates.client("bench")?,

@@ -5,13 +5,11 @@ mod api;
 mod rows;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use devstack::{Options, Stack};
 use latchkey_servers::{Progress, Proxy};
-use url::Url;
 
 use crate::fault::{Link, Target};
 use crate::shadow::Shadow;
@@ -133,20 +131,12 @@ async fn insert_proxies(stack: &mut Stack) -> anyhow::Result<BTreeMap<Link, Prox
             .and_then(|(_, value)| value.to_str())
             .with_context(|| format!("{} has no {variable}", link.from.name()))?
             .to_owned();
-        let proxy = Proxy::start(address(&url)?).await?;
-        service.set(variable, proxy.through(&url));
+        let (proxy, through) = Proxy::in_front_of(&url).await?;
+        service.set(variable, through);
         proxies.insert(link, proxy);
     }
     for target in Target::ALL {
         stack.service(target.id())?.kill();
     }
     Ok(proxies)
-}
-
-/// Returns the address of the server in a URL.
-fn address(url: &str) -> anyhow::Result<SocketAddr> {
-    let url = Url::parse(url).context("the URL of a server is not one")?;
-    let host = url.host_str().context("the URL of a server has no host")?;
-    let port = url.port().context("the URL of a server has no port")?;
-    Ok(SocketAddr::new(host.parse()?, port))
 }

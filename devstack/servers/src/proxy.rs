@@ -85,6 +85,31 @@ impl Proxy {
         })
     }
 
+    /// Starts a proxy in front of the server of a URL, and returns the URL of the proxy too.
+    ///
+    /// # Errors
+    /// The URL has no host and port that are known, or no port can be bound.
+    pub async fn in_front_of(url: &str) -> Result<(Self, String), ServerError> {
+        let unusable = |problem: String| ServerError::File {
+            path: "the URL of a server".into(),
+            source: std::io::Error::new(std::io::ErrorKind::InvalidInput, problem),
+        };
+        let server = Url::parse(url).map_err(|error| unusable(error.to_string()))?;
+        let addresses = server.socket_addrs(|| None);
+        let addresses = addresses.map_err(|error| unusable(error.to_string()))?;
+        let address = *addresses
+            .first()
+            .ok_or_else(|| unusable("it has no address".to_owned()))?;
+        let proxy = Self::start(address).await?;
+        let through = proxy.through(url);
+        Ok((proxy, through))
+    }
+
+    /// Returns the address of the proxy.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Returns a URL of the server with the address of the proxy. A text that is not a URL with
     /// a host is returned unchanged.
     pub fn through(&self, url: &str) -> String {

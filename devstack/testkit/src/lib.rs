@@ -9,7 +9,6 @@ mod metric_receiver;
 mod otlp_server;
 mod publish;
 mod statement_recorder;
-mod tcp_forwarder;
 mod trace_receiver;
 
 use std::sync::mpsc;
@@ -18,11 +17,10 @@ pub use broker::{QueueState, TestBroker};
 pub use certificates::TestCertificates;
 pub use database::{Role, TestDatabase};
 pub use eventually::{PATIENCE, eventually};
-pub use latchkey_servers::KeyPairFiles;
+pub use latchkey_servers::{KeyPairFiles, Proxy};
 pub use metric_receiver::{MetricReceiver, ReceivedFamily};
 pub use publish::publish_confirmed;
 pub use statement_recorder::{Statement, StatementRecorder};
-pub use tcp_forwarder::TcpForwarder;
 pub use trace_receiver::{ReceivedSpan, TraceReceiver};
 
 /// Variable with the superuser's URL of the tests' PostgreSQL.

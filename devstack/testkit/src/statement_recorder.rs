@@ -10,8 +10,6 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
-use crate::tcp_forwarder::parts;
-
 /// A statement that a client let the server execute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
@@ -240,6 +238,14 @@ impl Reader {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Splits a URL with a user into the part before the address, the address, and the path.
+#[expect(clippy::expect_used, reason = "the URLs come from this crate")]
+fn parts(url: &str) -> (&str, &str, &str) {
+    let (before, rest) = url.rsplit_once('@').expect("a URL with a user");
+    let (address, path) = rest.split_once('/').expect("a URL with a path");
+    (before, address, path)
 }
 
 #[cfg(test)]

@@ -23,7 +23,6 @@ use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use tonic::Status;
-use url::Url;
 
 pub use account::{Account, SCOPES, Token};
 pub use callers::{Client, Refusal, asking, by_id, endpoint, identity, next, reason, refusal, tls};
@@ -188,10 +187,7 @@ impl World {
     /// Replicas that start from now on reach the database through a proxy.
     pub async fn behind_a_proxy(self) -> (Self, Proxy) {
         let url = self.database.url(Role::Refresh);
-        let server = Url::parse(&url).unwrap();
-        let server = server.socket_addrs(|| None).unwrap().remove(0);
-        let proxy = Proxy::start(server).await.unwrap();
-        let through = proxy.through(&url);
+        let (proxy, through) = Proxy::in_front_of(&url).await.unwrap();
         (self.with("DATABASE_URL", &through), proxy)
     }
 

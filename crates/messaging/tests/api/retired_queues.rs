@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use lapin::message::Delivery;
-use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicGetOptions, QueueBindOptions, QueueDeclareOptions,
-};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicGetOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Connection};
 use latchkey_domain::EventId;
 use latchkey_messaging::parked;
-use latchkey_messaging::topology::{self, EVENTS_EXCHANGE, RetrySchedule, SYNC_SVC_QUEUE};
+use latchkey_messaging::topology::{self, RetrySchedule, SYNC_SVC_QUEUE};
 use latchkey_testkit::TestBroker;
 
-use crate::support::{body, config, eventually, maintenance, properties, publish, publish_event};
+use crate::support::{
+    bind, body, config, eventually, maintenance, properties, publish, publish_event,
+};
 
 const AUTHENTICATED_QUEUE: &str = "sync-svc.user-authenticated";
 const AUTHENTICATED: &str = "user.authenticated.v1";
@@ -77,16 +77,7 @@ async fn declare_as_before(connection: &Connection, queue: &str, routing_key: &s
             .await
             .unwrap();
     }
-    channel
-        .queue_bind(
-            queue.into(),
-            EVENTS_EXCHANGE.into(),
-            routing_key.into(),
-            QueueBindOptions::default(),
-            FieldTable::default(),
-        )
-        .await
-        .unwrap();
+    bind(&channel, queue, routing_key).await;
 }
 
 /// The queues of the previous version that exist.

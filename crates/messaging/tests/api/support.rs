@@ -97,6 +97,12 @@ pub async fn reject_all(connection: &Connection, queue: &str, key: &str) -> Chan
         .queue_declare(queue.into(), QueueDeclareOptions::durable(), full)
         .await
         .unwrap();
+    bind(&channel, queue, key).await;
+    channel
+}
+
+/// Binds a queue to the events of this type.
+pub async fn bind(channel: &Channel, queue: &str, key: &str) {
     channel
         .queue_bind(
             queue.into(),
@@ -107,7 +113,6 @@ pub async fn reject_all(connection: &Connection, queue: &str, key: &str) -> Chan
         )
         .await
         .unwrap();
-    channel
 }
 
 /// Publishes an event to its exchange until the broker confirms.
@@ -192,16 +197,7 @@ impl Collector {
             )
             .await
             .unwrap();
-        channel
-            .queue_bind(
-                "collector".into(),
-                EVENTS_EXCHANGE.into(),
-                routing_key.into(),
-                QueueBindOptions::default(),
-                FieldTable::default(),
-            )
-            .await
-            .unwrap();
+        bind(&channel, "collector", routing_key).await;
         Self::consume(connection, channel).await
     }
 

@@ -9,16 +9,21 @@ use crate::support::{Collector, Running, commit_events, eventually, outbox_rows,
 
 const CONNECTED: &str = "account.connected.v1";
 
+/// Starts a relay that reads the outbox only when it is woken.
+fn relay_without_poll(database: &TestDatabase, broker: &TestBroker) -> (OutboxWaker, Running) {
+    let waker = OutboxWaker::default();
+    let relay = relay_of(database, broker.url())
+        .woken_by(waker.clone())
+        .with_poll_interval(Duration::MAX);
+    (waker, Running::start(move |stop| relay.run(stop)))
+}
+
 // R12: an event is published at once, and not when the outbox is read the next time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_of_this_process_is_published_without_waiting_for_the_poll() {
     let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);
     let collector = Collector::bind(&broker, CONNECTED).await;
-    let waker = OutboxWaker::default();
-    let relay = relay_of(&database, broker.url())
-        .woken_by(waker.clone())
-        .with_poll_interval(Duration::MAX);
-    let relay = Running::start(move |stop| relay.run(stop));
+    let (waker, relay) = relay_without_poll(&database, &broker);
     for _ in 0..6 {
         let ids = commit_events(&database, 1).await;
         waker.wake();
@@ -33,11 +38,7 @@ async fn a_commit_of_this_process_is_published_without_waiting_for_the_poll() {
 async fn a_relay_that_is_woken_while_it_publishes_reads_the_outbox_again() {
     let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);
     let collector = Collector::bind(&broker, CONNECTED).await;
-    let waker = OutboxWaker::default();
-    let relay = relay_of(&database, broker.url())
-        .woken_by(waker.clone())
-        .with_poll_interval(Duration::MAX);
-    let relay = Running::start(move |stop| relay.run(stop));
+    let (waker, relay) = relay_without_poll(&database, &broker);
     let mut ids = Vec::new();
     // Some of these commits are between a claim of the relay and its wait.
     for _ in 0..200 {

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use latchkey_service::database::{DatabaseCheck, within};
 use latchkey_service::health::Check as _;
-use latchkey_testkit::{Role, TcpForwarder, TestDatabase};
+use latchkey_testkit::{Proxy, Role, TestDatabase};
 use sqlx::PgPool;
 
 use crate::pool_at;
@@ -33,13 +33,13 @@ async fn is_served_again(pool: &PgPool) {
 async fn a_connection_that_is_lost_without_a_packet_leaves_the_pool() {
     let database = TestDatabase::create().await;
     let url = database.url(Role::Auth);
-    let way = TcpForwarder::start(&url).await;
-    let pool = pool_at(&way.url(&url));
+    let (proxy, through) = Proxy::in_front_of(&url).await.unwrap();
+    let pool = pool_at(&through);
     write(&pool).await.unwrap();
     // The statements of sqlx after this have no time limit of ours: see decision 20.
     has_come_back(&pool).await;
 
-    way.blackhole();
+    proxy.drop_packets();
     let limit = Duration::from_millis(200);
     // On a slow machine it was idle so long that it was tested and replaced.
     if let Err(unanswered) = within(limit, write(&pool)).await {
@@ -53,13 +53,13 @@ async fn a_connection_that_is_lost_without_a_packet_leaves_the_pool() {
 async fn a_connection_that_is_lost_while_it_is_idle_is_replaced() {
     let database = TestDatabase::create().await;
     let url = database.url(Role::Auth);
-    let way = TcpForwarder::start(&url).await;
-    let pool = pool_at(&way.url(&url));
+    let (proxy, through) = Proxy::in_front_of(&url).await.unwrap();
+    let pool = pool_at(&through);
     write(&pool).await.unwrap();
     // It was returned, and is tested again after a while.
     has_come_back(&pool).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
-    way.blackhole();
+    proxy.drop_packets();
     is_served_again(&pool).await;
 }
 

@@ -7,7 +7,7 @@ use futures::StreamExt as _;
 use lapin::options::BasicConsumeOptions;
 use lapin::types::FieldTable;
 use latchkey_domain::EventId;
-use latchkey_messaging::outbox::{Message, OutboxWaker, Relay, Schema, enqueue};
+use latchkey_messaging::outbox::{Message, OutboxWaker, Schema, enqueue};
 use latchkey_proto::events::AccountConnected;
 use tokio_util::sync::CancellationToken;
 
@@ -27,13 +27,7 @@ pub async fn measure(
 ) -> anyhow::Result<Measurement> {
     let waker = OutboxWaker::default();
     let stop = CancellationToken::new();
-    let relay = Relay::new(
-        testbed.pool.clone(),
-        Schema::Sync,
-        testbed.broker.clone(),
-        "/latchkey/bench",
-    )
-    .woken_by(waker.clone());
+    let relay = testbed.relay().woken_by(waker.clone());
     let relay = tokio::spawn(relay.run(stop.clone()));
     let channel = testbed.connection.create_channel().await?;
     let no_ack = BasicConsumeOptions {

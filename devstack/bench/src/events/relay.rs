@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use latchkey_messaging::outbox::{Relay, Schema};
 use sqlx::Executor as _;
 use tokio_util::sync::CancellationToken;
 
@@ -39,12 +38,7 @@ pub async fn publish(testbed: &EventTestbed, count: usize) -> anyhow::Result<f64
     }
 
     let stop = CancellationToken::new();
-    let relay = Relay::new(
-        testbed.pool.clone(),
-        Schema::Sync,
-        testbed.broker.clone(),
-        "/latchkey/bench",
-    );
+    let relay = testbed.relay();
     let begun = Instant::now();
     let relay = tokio::spawn(relay.run(stop.clone()));
     let emptied = async {

@@ -3,11 +3,12 @@ use lapin::options::{QueueBindOptions, QueueDeclareOptions, QueuePurgeOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection};
 use latchkey_messaging::BrokerConfig;
+use latchkey_messaging::outbox::{Relay, Schema};
 use latchkey_messaging::topology::{self, EVENTS_EXCHANGE};
 use latchkey_servers::{Package, Postgres, Progress, RabbitMq, RunDirectory, ensure_installed};
 use sqlx::PgPool;
 
-use crate::durable_database;
+use crate::database;
 
 /// The queue of the measured messages.
 pub const QUEUE: &str = "bench";
@@ -35,7 +36,8 @@ impl EventTestbed {
         ensure_installed(&[Package::Postgres, Package::RabbitMq], progress)?;
         let directory = RunDirectory::create("bench-events")?;
         progress("starting PostgreSQL and RabbitMQ");
-        let (postgres, pool) = durable_database::start(directory.path(), 8).await?;
+        let postgres = Postgres::start_durable(directory.path()).await?;
+        let pool = database::create(&postgres, 8).await?;
         let rabbitmq = RabbitMq::start(directory.path()).await?;
         let broker = BrokerConfig::parse(&rabbitmq.url(), "bench")?;
         let connection = broker.connect().await?;
@@ -68,6 +70,12 @@ impl EventTestbed {
             _postgres: postgres,
             _directory: directory,
         })
+    }
+
+    /// A relay of the outbox that does not run yet.
+    pub fn relay(&self) -> Relay {
+        let (pool, broker) = (self.pool.clone(), self.broker.clone());
+        Relay::new(pool, Schema::Sync, broker, "/latchkey/bench")
     }
 
     /// Removes all messages from the queue. Returns how many there were.

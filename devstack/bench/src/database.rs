@@ -1,14 +1,14 @@
-//! A private PostgreSQL that flushes each commit to disk.
-
-use std::path::Path;
+//! The database of a benchmark.
 
 use latchkey_servers::Postgres;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
-/// Starts it and applies the migrations. The pool has at most `connections` connections.
-pub async fn start(directory: &Path, connections: u32) -> anyhow::Result<(Postgres, PgPool)> {
-    let postgres = Postgres::start_durable(directory).await?;
+/// Name of the database.
+pub const NAME: &str = "latchkey";
+
+/// Creates it and applies the migrations. The pool has at most `connections` connections.
+pub async fn create(postgres: &Postgres, connections: u32) -> anyhow::Result<PgPool> {
     let maintenance = PgPool::connect(&postgres.url("postgres")).await?;
     sqlx::query("CREATE DATABASE latchkey")
         .execute(&maintenance)
@@ -16,8 +16,8 @@ pub async fn start(directory: &Path, connections: u32) -> anyhow::Result<(Postgr
     maintenance.close().await;
     let pool = PgPoolOptions::new()
         .max_connections(connections)
-        .connect(&postgres.url("latchkey"))
+        .connect(&postgres.url(NAME))
         .await?;
     latchkey_migrations::run(&pool).await?;
-    Ok((postgres, pool))
+    Ok(pool)
 }
