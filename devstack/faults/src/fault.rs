@@ -96,13 +96,13 @@ impl fmt::Display for Link {
 pub enum NetworkFault {
     /// Each packet arrives late.
     Latency,
-    /// No packet arrives for a while, in either direction, and no side is told.
+    /// No packet arrives for a while, in either direction, and neither side is notified.
     BlackHole,
     /// Requests arrive, and responses do not.
     HalfOpen,
     /// Packets arrive in small pieces.
     SlowDrip,
-    /// The packets of the existing connections are lost for ever, and no side is told.
+    /// The packets of the existing connections are lost permanently, and neither side is notified.
     Lost,
     /// The existing connections are closed.
     Closed,

@@ -152,7 +152,7 @@ fn server_of(url: Url) -> Url {
 /// Those that this process trusts.
 fn system_authorities() -> RootCertStore {
     let mut authorities = RootCertStore::empty();
-    // If there is none, each request to a provider says so.
+    // Without a certificate of the system every request to a provider fails, and says why.
     authorities.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     authorities
 }

@@ -57,7 +57,7 @@ pub(super) fn check_presented(
                 );
             }
         }
-        // The answer was lost, and nobody has asked again yet.
+        // The answer was lost, and no later call has asked for the token.
         if let Some(last) = after.last()
             && is_in_window(&evidence.faults, last.at)
         {

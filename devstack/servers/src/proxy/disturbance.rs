@@ -8,13 +8,13 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// A disturbance of every connection of a proxy. Nothing is lost for ever: what waits is sent
+/// A disturbance of every connection of a proxy. Nothing is lost permanently: what waits is sent
 /// when the disturbance ends, as TCP sends again what was lost for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disturbance {
     /// Every packet arrives late.
     Delayed(Duration),
-    /// No packet arrives, in either direction, and no side is told.
+    /// No packet arrives, in either direction, and neither side is notified.
     Held,
     /// Requests arrive, and responses do not.
     ResponsesHeld,

@@ -128,7 +128,8 @@ pub(super) struct Publisher {
     /// For claims: rows stay locked while the broker is waited for, and requests must not
     /// wait for that connection.
     claims: PgPool,
-    /// The same for the loops that share a backlog. No connection is open while there is none.
+    /// The same for the loops that share a backlog. Connections are open only while there is a
+    /// backlog.
     backlog: PgPool,
     /// The same for rows that are held back. No connection is opened while there are none.
     retries: PgPool,
