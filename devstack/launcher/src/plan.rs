@@ -57,6 +57,8 @@ impl Plan {
             arguments = STATIC_RULES.map(OsString::from).to_vec();
         }
         let own = arguments.iter().take_while(|one| *one != "--");
+        // Nobody waits for a release build to read how a command is used.
+        let is_help = own.clone().any(|one| one == "--help" || one == "-h");
         let is_release = own.clone().any(|one| one == "--release");
         let position = own.clone().position(|one| !is_option(one));
         let passes_arguments = own.count() < arguments.len();
@@ -70,7 +72,8 @@ impl Plan {
             _ => (DEVSTACK, &[]),
         };
         let is_test = command == Some("test");
-        let is_release = is_release || program == BENCH || program == KUBERNETES;
+        let bins = if is_help { &[] } else { bins };
+        let is_release = !is_help && (is_release || program == BENCH || program == KUBERNETES);
         if program != DEVSTACK
             && let Some(position) = position
         {
@@ -175,6 +178,19 @@ mod tests {
         let plan = plan(&["kubernetes", "--only-static"]);
         assert_eq!(plan.program, DEVSTACK);
         assert_eq!(plan.arguments, STATIC_RULES);
+    }
+
+    #[test]
+    fn help_builds_no_service_and_no_release() {
+        for arguments in [
+            &["kubernetes", "--help"][..],
+            &["faults", "-h"],
+            &["up", "--help"],
+        ] {
+            let build = plan(arguments).build;
+            assert!(!build.contains(&"--release"), "{build:?}");
+            assert!(!build.contains(&"auth-svc"), "{build:?}");
+        }
     }
 
     #[test]
