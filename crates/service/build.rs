@@ -25,8 +25,10 @@ fn main() {
     let commit = variable("LATCHKEY_GIT_COMMIT")
         .or_else(|| git(&["rev-parse", "HEAD"]))
         .unwrap_or_else(|| "unknown".to_owned());
-    // https://reproducible-builds.org/specs/source-date-epoch/
+    // https://reproducible-builds.org/specs/source-date-epoch/, and else the time of the commit: two
+    // builds of one commit are the same program.
     let built_at = variable("SOURCE_DATE_EPOCH")
+        .or_else(|| git(&["log", "-1", "--format=%ct"]))
         .and_then(|text| text.parse().ok())
         .unwrap_or_else(now);
     println!("cargo:rustc-env=LATCHKEY_GIT_COMMIT={commit}");

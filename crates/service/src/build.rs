@@ -11,7 +11,8 @@ pub struct BuildInfo {
     pub version: &'static str,
     /// Full git commit, or `unknown`.
     pub git_commit: &'static str,
-    /// Time of the build, in seconds since 1970, UTC.
+    /// `SOURCE_DATE_EPOCH` at the build, else the time of the commit, else the time of the build; in
+    /// seconds since 1970, UTC.
     pub build_unix_time: u64,
 }
 
