@@ -302,6 +302,13 @@ impl DemoProvider {
         self.app.state().issued.clone()
     }
 
+    /// Returns when an access token expires, in seconds since 1970; `None` if it was not issued or is
+    /// revoked.
+    pub fn access_token_expires_at(&self, token: &str) -> Option<i64> {
+        let state = self.app.state();
+        state.access_tokens.get(token).map(|known| known.expires_at)
+    }
+
     /// Returns the sessions that a client ended, the oldest first.
     pub fn ended_sessions(&self) -> Vec<EndedSession> {
         self.app.state().ended_sessions.clone()

@@ -4,6 +4,7 @@
 mod accounts;
 mod connections;
 mod events;
+mod expiry;
 mod people;
 mod tokens;
 mod violation;
@@ -25,6 +26,7 @@ pub fn check(evidence: &Evidence) -> Vec<Violation> {
     connections::check(evidence, &people, &unlucky, &mut violations);
     events::check(evidence, &mut violations);
     tokens::check(&people, &mut violations);
+    expiry::check(evidence, &mut violations);
     if !evidence.unsettled.is_empty() {
         violations.add(Kind::NotSettled, &evidence.unsettled);
     }

@@ -5,7 +5,7 @@ mod accounts;
 mod person;
 mod tokens;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,13 +14,14 @@ use devstack::browser::Browser;
 use latchkey_proto::token::token_service_client::TokenServiceClient;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
+use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
-use crate::history::{History, Person, Provider};
+use crate::history::{History, Moment, Person, Provider};
 use accounts::Accounts;
 
 /// People who are created at the provider at once.
@@ -45,6 +46,27 @@ pub struct Load {
     pub seed: u64,
 }
 
+/// An access token that a caller got.
+#[derive(Clone)]
+pub struct GivenToken {
+    /// The token in clear.
+    pub token: String,
+    /// The person whose account it is for.
+    pub person: String,
+    /// When it was asked for.
+    pub asked: Moment,
+    /// When it was answered.
+    pub answered: Moment,
+}
+
+impl std::fmt::Debug for GivenToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GivenToken")
+            .field("person", &self.person)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What the driver talks to.
 #[derive(Debug)]
 pub struct Driver {
@@ -55,15 +77,20 @@ pub struct Driver {
     tokens: TokenServiceClient<Channel>,
     http: reqwest::Client,
     accounts: Accounts,
+    given: Mutex<Vec<GivenToken>>,
     stopping: CancellationToken,
 }
 
 impl Driver {
-    /// Connects to the services of a stack.
+    /// Connects to the services of a stack. The pool looks for accounts.
     ///
     /// # Errors
     /// There is no connection to refresh-svc.
-    pub async fn connect(stack: &Stack, history: Arc<History>) -> anyhow::Result<Arc<Self>> {
+    pub async fn connect(
+        stack: &Stack,
+        pool: PgPool,
+        history: Arc<History>,
+    ) -> anyhow::Result<Arc<Self>> {
         let http = reqwest::Client::builder()
             .timeout(Duration::from_secs(10))
             .no_proxy()
@@ -74,7 +101,8 @@ impl Driver {
             browser: Browser::new()?,
             tokens: stack.tokens(0).await?,
             http,
-            accounts: Accounts::new(stack.pool().clone(), Arc::clone(&history)),
+            accounts: Accounts::new(pool, Arc::clone(&history)),
+            given: Mutex::default(),
             stopping: CancellationToken::new(),
             history,
         }))
@@ -88,6 +116,12 @@ impl Driver {
     /// Returns the number of accounts that were seen in the database.
     pub fn accounts_seen(&self) -> usize {
         self.accounts.all().len()
+    }
+
+    /// Returns every access token that a caller got.
+    pub fn given(&self) -> Vec<GivenToken> {
+        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        given.clone()
     }
 
     /// Runs until every person has finished, or until it is stopped.

@@ -1,8 +1,10 @@
 //! How each fault begins and ends.
 
 mod broker;
+mod clock;
 mod command_timeout;
 mod database;
+mod failover;
 mod messages;
 mod network;
 mod service;
@@ -29,6 +31,11 @@ pub async fn begin(fault: Fault, environment: &mut Environment) -> anyhow::Resul
         Fault::DatabaseReadOnly => database::set_read_only(environment, true).await?,
         Fault::Network(link, how) => network::begin(environment, link, how)?,
         Fault::BadMessages => messages::publish(environment).await?,
+        Fault::DiskFull(volume) => database::fill(environment, volume).await?,
+        Fault::Conflicts(conflict) => database::set_conflicts(environment, Some(conflict)).await?,
+        Fault::Failover(loss) => failover::lose_primary(environment, loss)?,
+        Fault::StandbyKilled => failover::kill_standby(environment)?,
+        Fault::Clock(target, how) => clock::set(environment, target, how.seconds())?,
     }
     Ok(())
 }
@@ -47,6 +54,11 @@ pub async fn end(fault: Fault, environment: &mut Environment) -> anyhow::Result<
         Fault::DatabaseKilled | Fault::DatabaseStopped => database::resume(environment).await,
         Fault::DatabaseReadOnly => database::set_read_only(environment, false).await,
         Fault::Network(link, _) => network::end(environment, link),
+        Fault::DiskFull(volume) => database::free(environment, volume).await,
+        Fault::Conflicts(_) => database::set_conflicts(environment, None).await,
+        Fault::Failover(loss) => failover::fail_over(environment, loss).await,
+        Fault::StandbyKilled => failover::resume_standby(environment).await,
+        Fault::Clock(target, _) => clock::set(environment, target, 0),
         Fault::BrokerConnectionsClosed
         | Fault::DatabaseConnectionsTerminated
         | Fault::BadMessages => Ok(()),

@@ -2,21 +2,33 @@
 //! between a service and what it connects to.
 
 mod api;
+mod clocks;
+mod replication;
 mod rows;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use devstack::{Options, Stack};
-use latchkey_servers::{Progress, Proxy};
+use latchkey_servers::{Postgres, Progress, Proxy, RunDirectory, Volume};
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 
-use crate::fault::{Link, Target};
+use crate::fault::{Fault, Link, Server, Target};
+use crate::schedule::Scenario;
 use crate::shadow::Shadow;
 pub use api::Api;
+pub use clocks::Clocks;
+pub use replication::wait_for_standby;
 
+/// Name of the directory of the runs.
+const GROUP: &str = "faults";
+/// Connections of the suite itself to PostgreSQL, at most.
+const CONNECTIONS: u32 = 10;
 /// Lifetime of access tokens: short, so that tokens are refreshed all the time.
-const TOKEN_LIFETIME: Duration = Duration::from_secs(10);
+pub const TOKEN_LIFETIME: Duration = Duration::from_secs(10);
 /// Delays before a message is handled again: short, so that the settle phase is.
 const RETRY_DELAYS: &str = "1s,2s,5s";
 /// How often a service that ends by itself is started again after a fault.
@@ -25,40 +37,128 @@ const STARTS: usize = 5;
 /// Everything that runs during the suite.
 #[derive(Debug)]
 pub struct Environment {
-    /// The stack.
+    /// The standby of PostgreSQL, in the scenario with fail-overs.
+    pub standby: Option<Postgres>,
+    /// The stack. Its PostgreSQL is the primary.
     pub stack: Stack,
     /// The queue that receives every event.
     pub shadow: Shadow,
+    /// The clocks of the services.
+    pub clocks: Clocks,
     proxies: BTreeMap<Link, Proxy>,
+    /// Leads the suite itself to the primary.
+    own_proxy: Proxy,
+    pool: PgPool,
+    database_url: String,
+    left_out: Vec<Fault>,
     api: Api,
+    /// Removed when both servers of PostgreSQL have ended: after a fail-over, the primary is there.
+    _standby_directory: Option<RunDirectory>,
 }
 
 impl Environment {
-    /// Starts everything.
+    /// Starts everything that the faults of a scenario need.
     ///
     /// # Errors
     /// A server or a service does not start.
-    pub async fn start(progress: &Progress) -> anyhow::Result<Self> {
+    pub async fn start(scenario: Scenario, progress: &Progress) -> anyhow::Result<Self> {
         let mut options = Options::test()
             // One machine has the addresses of all people.
             .with("RATE_LIMIT_PER_ADDRESS", "0")
             .with("RETRY_DELAYS", RETRY_DELAYS);
-        options.group = "faults";
+        options.group = GROUP;
         options.progress = std::sync::Arc::clone(progress);
         options.access_token_lifetime = TOKEN_LIFETIME;
         let mut stack = Stack::start(options).await?;
-        rows::prepare(stack.pool()).await?;
+        let faults = scenario.faults();
+        let has = |kind: fn(&Fault) -> bool| faults.iter().any(kind);
+        let mut left_out = Vec::new();
+        if has(|fault| matches!(fault, Fault::DiskFull(_))) {
+            let moved = stack.servers.postgres.move_to_small_disks().await;
+            if let Err(error) = moved {
+                progress(&format!("full disks are left out: {error}"));
+                left_out.extend(Volume::ALL.map(Fault::DiskFull));
+            }
+        }
+        let mut standby = None;
+        let mut standby_directory = None;
+        if has(|fault| matches!(fault, Fault::Failover(_))) {
+            progress("starting a standby of PostgreSQL");
+            let directory = RunDirectory::create(GROUP)?;
+            let primary = &mut stack.servers.postgres;
+            primary.allow_rewind().await?;
+            standby = Some(primary.standby(directory.path()).await?);
+            standby_directory = Some(directory);
+        }
+        let (own_proxy, database_url) = Proxy::in_front_of(stack.database().url()).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .connect(&database_url)
+            .await?;
+        rows::prepare(&pool, has(|fault| matches!(fault, Fault::Conflicts(_)))).await?;
+        if standby.is_some() {
+            wait_for_standby(&pool).await?;
+        }
+        let mut clocks = Clocks::default();
+        if has(|fault| matches!(fault, Fault::Clock(..))) {
+            clocks = Clocks::insert(&mut stack, progress)?;
+        }
         let shadow = Shadow::start(&stack.servers.rabbitmq.url()).await?;
         let api = Api::new(stack.servers.rabbitmq.api_url())?;
         let proxies = insert_proxies(&mut stack).await?;
         let mut environment = Self {
+            standby,
             stack,
             shadow,
+            clocks,
             proxies,
+            own_proxy,
+            pool,
+            database_url,
+            left_out,
             api,
+            _standby_directory: standby_directory,
         };
         environment.supervise().await?;
         Ok(environment)
+    }
+
+    /// Returns the faults that this machine does not allow.
+    pub fn left_out(&self) -> &[Fault] {
+        &self.left_out
+    }
+
+    /// Returns connections of the superuser to the primary.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Returns the URL of the primary for the superuser.
+    pub fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
+    /// Leads the services and the suite to another server of PostgreSQL, and closes their
+    /// connections to the old one.
+    pub fn lead_to(&self, server: SocketAddr) {
+        for proxy in self.database_proxies().chain([&self.own_proxy]) {
+            proxy.set_target(server);
+            proxy.close_connections();
+        }
+    }
+
+    /// Returns the URLs for the superuser through the proxies of the services.
+    pub fn ways_to_the_database(&self) -> Vec<String> {
+        let proxies = self.database_proxies();
+        proxies
+            .map(|proxy| proxy.through(&self.database_url))
+            .collect()
+    }
+
+    fn database_proxies(&self) -> impl Iterator<Item = &Proxy> {
+        let links = self.proxies.iter();
+        let links = links.filter(|(link, _)| link.to == Server::Database);
+        links.map(|(_, proxy)| proxy)
     }
 
     /// Returns the proxy of a link.
@@ -98,7 +198,7 @@ impl Environment {
     /// # Errors
     /// The database fails.
     pub async fn rows(&self) -> anyhow::Result<crate::evidence::Database> {
-        rows::read(self.stack.pool()).await
+        rows::read(&self.pool).await
     }
 
     /// Returns what still waits to be published or handled; empty if nothing does.
@@ -106,7 +206,7 @@ impl Environment {
     /// # Errors
     /// The database fails.
     pub async fn waiting(&self) -> anyhow::Result<String> {
-        let outboxes = rows::outboxes(self.stack.pool()).await?;
+        let outboxes = rows::outboxes(&self.pool).await?;
         let messages = self.api.waiting().await;
         let messages = messages.context("RabbitMQ's management API does not answer")?;
         if outboxes == 0 && messages == 0 {

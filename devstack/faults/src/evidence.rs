@@ -21,6 +21,8 @@ pub struct Evidence {
     pub parked: BTreeSet<Uuid>,
     /// The log of the strict provider.
     pub presented: Vec<Presented>,
+    /// The access tokens that callers got.
+    pub given: Vec<Given>,
     /// What was still waiting when the settle phase ended; empty if nothing was.
     pub unsettled: String,
 }
@@ -97,4 +99,19 @@ pub struct Presented {
     pub at: Moment,
     /// Whether it was accepted.
     pub accepted: bool,
+}
+
+/// An access token that a caller got, with its life by the log of the provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// The person whom it was issued for.
+    pub person: String,
+    /// When it was asked for.
+    pub asked: Moment,
+    /// When it was answered.
+    pub answered: Moment,
+    /// When it was issued.
+    pub issued: Moment,
+    /// When it expires.
+    pub expires: Moment,
 }

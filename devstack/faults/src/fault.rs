@@ -3,6 +3,7 @@
 use std::fmt;
 
 use devstack::ServiceId;
+use latchkey_servers::Volume;
 use serde::{Deserialize, Serialize};
 
 /// A service that is broken.
@@ -132,6 +133,64 @@ impl NetworkFault {
     }
 }
 
+/// How the transactions of the services fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conflict {
+    /// `serialization_failure`.
+    Serialization,
+    /// `deadlock_detected`.
+    Deadlock,
+}
+
+impl Conflict {
+    /// Returns the SQLSTATE.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Serialization => "40001",
+            Self::Deadlock => "40P01",
+        }
+    }
+}
+
+/// How the primary is lost before its standby is promoted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// SIGKILL.
+    Killed,
+    /// It stands still, and goes on after the promotion as a second server that takes writes.
+    Paused,
+    /// It is stopped as an operator does it.
+    Stopped,
+}
+
+/// The clock of a service, against that of everybody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClockFault {
+    /// Five minutes ahead.
+    Ahead,
+    /// Five minutes behind.
+    Behind,
+    /// It steps back by one minute: as far as the checks of ID tokens accept.
+    StepBack,
+}
+
+impl ClockFault {
+    /// Every fault of a clock.
+    pub const ALL: [Self; 3] = [Self::Ahead, Self::Behind, Self::StepBack];
+
+    /// Returns how far the clock is ahead, in seconds.
+    pub fn seconds(self) -> i64 {
+        match self {
+            Self::Ahead => 300,
+            Self::Behind => -300,
+            Self::StepBack => -60,
+        }
+    }
+}
+
 /// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -162,13 +221,25 @@ pub enum Fault {
     Network(Link, NetworkFault),
     /// Messages that nobody should send are in sync-svc's queue.
     BadMessages,
+    /// A disk of PostgreSQL is full.
+    DiskFull(Volume),
+    /// Some transactions of the services fail.
+    Conflicts(Conflict),
+    /// PostgreSQL is lost, its standby is promoted, and the old primary comes back as standby.
+    Failover(Loss),
+    /// The standby of PostgreSQL gets SIGKILL and is started again.
+    StandbyKilled,
+    /// The clock of a service is wrong.
+    Clock(Target, ClockFault),
 }
 
 impl Fault {
     /// Returns whether two faults concern different parts, so that both can be active.
     pub fn is_independent_of(self, other: Self) -> bool {
         let parts = |fault| match fault {
-            Self::Killed(target) | Self::Paused(target) => (Some(target), None),
+            Self::Killed(target) | Self::Paused(target) | Self::Clock(target, _) => {
+                (Some(target), None)
+            }
             Self::Network(link, _) => (Some(link.from), Some(link.to)),
             Self::BrokerKilled
             | Self::BrokerStopped
@@ -179,7 +250,11 @@ impl Fault {
             Self::DatabaseKilled
             | Self::DatabaseStopped
             | Self::DatabaseConnectionsTerminated
-            | Self::DatabaseReadOnly => (None, Some(Server::Database)),
+            | Self::DatabaseReadOnly
+            | Self::DiskFull(_)
+            | Self::Conflicts(_)
+            | Self::Failover(_)
+            | Self::StandbyKilled => (None, Some(Server::Database)),
         };
         let (target, server) = parts(self);
         let (other_target, other_server) = parts(other);
@@ -219,6 +294,21 @@ impl fmt::Display for Fault {
             Self::DatabaseReadOnly => f.write_str("PostgreSQL is read-only"),
             Self::Network(link, how) => write!(f, "network {link}: {}", how.name()),
             Self::BadMessages => f.write_str("messages that nobody should send"),
+            Self::DiskFull(Volume::Data) => f.write_str("PostgreSQL's disk is full"),
+            Self::DiskFull(Volume::WriteAheadLog) => {
+                f.write_str("the disk of PostgreSQL's write-ahead log is full")
+            }
+            Self::Conflicts(Conflict::Serialization) => f.write_str("serialization failures"),
+            Self::Conflicts(Conflict::Deadlock) => f.write_str("deadlocks"),
+            Self::Failover(Loss::Killed) => f.write_str("fail-over, PostgreSQL is killed"),
+            Self::Failover(Loss::Paused) => {
+                f.write_str("fail-over, PostgreSQL stands still and comes back")
+            }
+            Self::Failover(Loss::Stopped) => f.write_str("fail-over, PostgreSQL is stopped"),
+            Self::StandbyKilled => f.write_str("PostgreSQL's standby is killed"),
+            Self::Clock(target, how) => {
+                write!(f, "clock of {}: {:+} s", target.name(), how.seconds())
+            }
         }
     }
 }
@@ -235,5 +325,8 @@ mod tests {
         assert!(killed.is_independent_of(Fault::BrokerKilled));
         assert!(!Fault::BrokerKilled.is_independent_of(Fault::MemoryAlarm));
         assert!(!Fault::QueueDeleted.is_independent_of(Fault::DatabaseKilled));
+        let full = Fault::DiskFull(Volume::Data);
+        assert!(!full.is_independent_of(Fault::Conflicts(Conflict::Deadlock)));
+        assert!(!Fault::Clock(Target::Sync, ClockFault::Ahead).is_independent_of(killed));
     }
 }

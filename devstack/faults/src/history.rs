@@ -33,6 +33,15 @@ impl Moment {
         Self::from(SystemClock.now())
     }
 
+    /// Returns the moment so many seconds after 1970.
+    pub fn from_seconds(seconds: i64) -> Self {
+        Self(
+            u64::try_from(seconds)
+                .unwrap_or_default()
+                .saturating_mul(1_000_000),
+        )
+    }
+
     /// Returns the time that passed since an earlier moment.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))

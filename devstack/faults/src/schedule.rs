@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use latchkey_servers::Volume;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::fault::{Fault, Link, NetworkFault, Target};
+use crate::fault::{ClockFault, Conflict, Fault, Link, Loss, NetworkFault, Target};
 
 /// The shortest time for which a fault lasts.
 const SHORTEST: Duration = Duration::from_millis(200);
@@ -34,6 +35,10 @@ pub enum Scenario {
     Messages,
     /// One fault of each important kind, once.
     Short,
+    /// Fail-overs between two servers of PostgreSQL.
+    Failover,
+    /// Clocks of the services that are wrong.
+    Clocks,
 }
 
 impl Scenario {
@@ -47,6 +52,8 @@ impl Scenario {
             Self::Network => "network",
             Self::Messages => "messages",
             Self::Short => "short",
+            Self::Failover => "failover",
+            Self::Clocks => "clocks",
         }
     }
 
@@ -67,6 +74,10 @@ impl Scenario {
             Fault::DatabaseStopped,
             Fault::DatabaseConnectionsTerminated,
             Fault::DatabaseReadOnly,
+            Fault::DiskFull(Volume::Data),
+            Fault::DiskFull(Volume::WriteAheadLog),
+            Fault::Conflicts(Conflict::Serialization),
+            Fault::Conflicts(Conflict::Deadlock),
         ];
         let network =
             Link::all().flat_map(|link| NetworkFault::ALL.map(|how| Fault::Network(link, how)));
@@ -90,6 +101,16 @@ impl Scenario {
                 // Its start takes longest.
                 Fault::BrokerKilled,
             ],
+            Self::Failover => vec![
+                Fault::Failover(Loss::Killed),
+                Fault::Failover(Loss::Paused),
+                Fault::Failover(Loss::Stopped),
+                Fault::StandbyKilled,
+            ],
+            Self::Clocks => Target::ALL
+                .into_iter()
+                .flat_map(|target| ClockFault::ALL.map(|how| Fault::Clock(target, how)))
+                .collect(),
         }
     }
 
@@ -126,6 +147,13 @@ impl Schedule {
             faults: scenario.faults(),
             deck: Vec::new(),
         }
+    }
+
+    /// Leaves out the faults that this machine does not allow.
+    #[must_use]
+    pub fn without(mut self, left_out: &[Fault]) -> Self {
+        self.faults.retain(|fault| !left_out.contains(fault));
+        self
     }
 
     fn draw(&mut self) -> Option<Fault> {

@@ -7,7 +7,9 @@
 
 mod certificates;
 mod child;
+mod command;
 mod error;
+mod mounts;
 mod packages;
 mod port;
 mod port_block;
@@ -23,9 +25,9 @@ use std::io::Write as _;
 pub use certificates::{Certificates, KeyPairFiles, new_authority};
 pub use child::{Child, ChildSpec, OnCrash};
 pub use error::ServerError;
-pub use packages::{Package, ensure_installed};
+pub use packages::{Package, clock_library, ensure_installed};
 pub use port::{free_port, port_or_free};
-pub use postgres::Postgres;
+pub use postgres::{Postgres, Volume};
 pub use prometheus::Prometheus;
 pub use proxy::{Disturbance, Proxy};
 pub use rabbitmq::RabbitMq;

@@ -26,6 +26,8 @@ pub enum Package {
     Prometheus,
     /// What a Kubernetes node and its operator call.
     KubernetesNode,
+    /// The library that gives a process another time.
+    Clock,
 }
 
 /// The programs of [`Package::KubernetesNode`].
@@ -42,6 +44,7 @@ impl Package {
             Self::Chromium => "Chromium",
             Self::Prometheus => "Prometheus with promtool",
             Self::KubernetesNode => "runc, iptables, ipset, conntrack, ip or openssl",
+            Self::Clock => "libfaketime",
         }
     }
 
@@ -56,6 +59,7 @@ impl Package {
             Self::Chromium => "chromium fonts-dejavu-core",
             Self::Prometheus => "prometheus",
             Self::KubernetesNode => "runc iptables ipset conntrack iproute2 openssl",
+            Self::Clock => "libfaketime",
         }
     }
 
@@ -69,6 +73,7 @@ impl Package {
             Self::Chromium => on_path("chromium").is_some(),
             Self::Prometheus => on_path("prometheus").is_some() && on_path("promtool").is_some(),
             Self::KubernetesNode => NODE_PROGRAMS.iter().all(|name| on_path(name).is_some()),
+            Self::Clock => clock_library().is_some(),
         }
     }
 
@@ -227,6 +232,15 @@ pub(crate) fn postgres_programs() -> Option<PathBuf> {
         let directory = program.parent()?.to_owned();
         complete(&directory).then_some(directory)
     })
+}
+
+/// Returns the path of libfaketime for programs with threads, in Debian's directory of this
+/// machine's architecture.
+pub fn clock_library() -> Option<PathBuf> {
+    let directories = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    directories
+        .map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"))
+        .find(|library| library.is_file())
 }
 
 /// Returns the path of RabbitMQ's own start script. Debian's wrapper of the same name on `PATH`

@@ -1,5 +1,10 @@
 //! A private PostgreSQL.
 
+mod disks;
+mod failover;
+mod small_disk;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,9 +20,12 @@ use uuid::Uuid;
 
 use crate::ServerError;
 use crate::child::{Child, ChildSpec, OnCrash};
+use crate::command::run_to_end;
 use crate::packages::{Package, postgres_programs};
 use crate::port::with_free_ports;
 use crate::run_directory::EXTERNAL_DIRECTORY;
+use small_disk::SmallDisk;
+pub use small_disk::Volume;
 
 /// Settings of a server whose data is deleted after the run.
 const FAST: [&str; 4] = [
@@ -43,6 +51,10 @@ pub struct Postgres {
     programs: PathBuf,
     port: u16,
     password: String,
+    /// What [`Postgres::set`] changed.
+    settings: Vec<String>,
+    /// Unmounted before the directory is removed.
+    disks: BTreeMap<Volume, SmallDisk>,
     /// Replaces the run's directory if PostgreSQL's user cannot access it.
     _elsewhere: Option<TempDir>,
 }
@@ -125,7 +137,12 @@ impl Postgres {
         run_to_end("pg_basebackup", &mut copy)?;
         let (programs, password) = (self.programs.clone(), self.password.clone());
         let home = (home, external);
-        Self::start_in(directory, programs, home, user, password, None, &[&FAST]).await
+        let changed: Vec<&str> = self.settings.iter().map(String::as_str).collect();
+        let settings: [&[&str]; 2] = [&FAST, &changed];
+        let mut standby =
+            Self::start_in(directory, programs, home, user, password, None, &settings).await?;
+        standby.settings.clone_from(&self.settings);
+        Ok(standby)
     }
 
     /// Promotes a standby to primary.
@@ -190,8 +207,24 @@ impl Postgres {
             programs,
             port,
             password,
+            settings: Vec::new(),
+            disks: BTreeMap::new(),
             _elsewhere: external,
         })
+    }
+
+    /// Changes a setting (`name=value`) for the next start, and for standbys that are copied later.
+    pub fn set(&mut self, setting: &str) {
+        self.spec.arguments.push("-c".into());
+        self.spec.arguments.push(setting.into());
+        self.settings.push(setting.to_owned());
+    }
+
+    /// Returns `true` while it is running: a server that cannot write its log ends by itself.
+    pub fn is_running(&mut self) -> bool {
+        self.child
+            .as_mut()
+            .is_some_and(|child| child.exited().is_none())
     }
 
     /// Restarts the server after [`Postgres::stop`] or [`Postgres::kill`] with the same port
@@ -261,6 +294,8 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
+        // Processes that stand still would outlive the postmaster.
+        self.unpause();
         // An immediate shutdown is enough, because the data is deleted.
         self.child = None;
     }
@@ -375,19 +410,4 @@ fn admit_other_hosts(data: &Path) -> Result<(), ServerError> {
     let mut text = fs::read_to_string(&file).map_err(ServerError::file(&file))?;
     text.push_str("host all all all scram-sha-256\n");
     fs::write(&file, text).map_err(ServerError::file(&file))
-}
-
-/// Runs a program and waits until it ends.
-fn run_to_end(program: &str, command: &mut Command) -> Result<(), ServerError> {
-    let output = command.output().map_err(|source| ServerError::Spawn {
-        program: program.to_owned(),
-        source,
-    })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(ServerError::Failed {
-        program: program.to_owned(),
-        output: String::from_utf8_lossy(&output.stderr).into_owned(),
-    })
 }

@@ -174,13 +174,15 @@ impl Drop for Proxy {
 
 async fn accept(listener: TcpListener, network: Arc<Network>) {
     while let Ok((client, peer)) = listener.accept().await {
+        // Before the target: who changes the target and then closes the connections leaves none to
+        // the old one.
+        let closing = locked(&network.closing).clone();
         let target = *locked(&network.target);
         // If the server refuses the connection, the proxy closes the client's.
         let Ok(server) = TcpStream::connect(target).await else {
             continue;
         };
         let dropped = locked(&network.generation).clone();
-        let closing = locked(&network.closing).clone();
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         let upstream = (from_client, to_server);

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use uuid::Uuid;
 
 use crate::ServerError;
+use crate::mounts::unmount_below;
 
 /// Name of a link to a directory that is outside the run's and is removed with it.
 pub(crate) const EXTERNAL_DIRECTORY: &str = "elsewhere";
@@ -96,8 +97,10 @@ impl Drop for RunDirectory {
 /// have left.
 fn remove(directory: &Path) {
     if let Ok(external) = fs::read_link(directory.join(EXTERNAL_DIRECTORY)) {
+        unmount_below(&external);
         let _ = fs::remove_dir_all(external);
     }
+    unmount_below(directory);
     let _ = fs::remove_dir_all(directory);
 }
 

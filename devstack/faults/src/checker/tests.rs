@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::check;
 use super::violation::Kind;
-use crate::evidence::{Account, Channel, Database, Evidence, Job, Presented};
-use crate::fault::{Fault, Target};
+use crate::evidence::{Account, Channel, Database, Evidence, Given, Job, Presented};
+use crate::fault::{ClockFault, Fault, Target};
 use crate::history::{Answer, Call, Choice, FaultSpan, Moment, Operation, Person, Provider};
 
 const SECOND: u64 = 1_000_000;
@@ -127,7 +127,19 @@ fn clean() -> Evidence {
         seen: [(id(6), 2)].into(),
         parked: [id(99)].into(),
         presented: vec![presented("first", 40), presented("second", 50)],
+        given: vec![given_token(30)],
         unsettled: String::new(),
+    }
+}
+
+/// A token of Ada that is issued at 28 s, expires at 38 s, and is asked for at this second.
+fn given_token(asked: u64) -> Given {
+    Given {
+        person: "ada".to_owned(),
+        asked: Moment(asked * SECOND),
+        answered: Moment((asked + 1) * SECOND),
+        issued: Moment(28 * SECOND),
+        expires: Moment(38 * SECOND),
     }
 }
 
@@ -379,5 +391,38 @@ fn a_version_that_goes_back_is_found() {
 fn what_still_waits_is_found() {
     finds(Kind::NotSettled, |evidence| {
         evidence.unsettled = "2 events in outboxes".to_owned();
+    });
+}
+
+#[test]
+fn an_expired_token_is_found_and_one_of_a_wrong_clock_is_expected() {
+    let wrong = |target, how, begun| FaultSpan {
+        fault: Fault::Clock(target, how),
+        begun: Moment(begun * SECOND),
+        ended: Moment((begun + 4) * SECOND),
+    };
+    finds(Kind::ExpiredTokenGiven, |evidence| {
+        evidence.given.push(given_token(60));
+    });
+    finds_nothing(|evidence| {
+        let fault = wrong(Target::Refresh, ClockFault::Behind, 58);
+        evidence.faults.push(fault);
+        evidence.given.push(given_token(60));
+    });
+    // It was later than the clock was wrong, another clock was wrong, or that was long before.
+    finds(Kind::ExpiredTokenGiven, |evidence| {
+        let fault = wrong(Target::Refresh, ClockFault::StepBack, 100);
+        evidence.faults.push(fault);
+        evidence.given.push(given_token(102));
+    });
+    finds(Kind::ExpiredTokenGiven, |evidence| {
+        let fault = wrong(Target::Sync, ClockFault::Behind, 58);
+        evidence.faults.push(fault);
+        evidence.given.push(given_token(60));
+    });
+    finds(Kind::ExpiredTokenGiven, |evidence| {
+        let fault = wrong(Target::Refresh, ClockFault::Behind, 10);
+        evidence.faults.push(fault);
+        evidence.given.push(given_token(60));
     });
 }

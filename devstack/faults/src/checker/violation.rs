@@ -38,6 +38,8 @@ pub enum Kind {
     RefreshTokenSpentTwice,
     /// A token was given after a confirmed revocation.
     TokenAfterRevocation,
+    /// A token was given that had expired.
+    ExpiredTokenGiven,
     /// A read of an account went back in version.
     VersionWentBack,
     /// Something still waited at the end of the settle phase.

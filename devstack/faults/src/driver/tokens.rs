@@ -1,5 +1,6 @@
 //! Calls of refresh-svc.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use devstack::walkthrough::{selector, token_request};
@@ -10,7 +11,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
-use super::Driver;
+use super::{Driver, GivenToken};
 use crate::history::{Answer, Moment, Operation, Person, Provider};
 
 /// Time limit of a call.
@@ -19,6 +20,9 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 const MIN_REMAINING: Duration = Duration::from_secs(2);
 /// How long the last call for an account is repeated while it may succeed later.
 const LAST_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long a last token that the provider refuses is reported: a refresh can be forced once in a
+/// minute.
+const REPORT_TIMEOUT: Duration = Duration::from_mins(2);
 /// Last calls at once.
 const LAST_AT_ONCE: usize = 16;
 /// Pause between two of them for one account.
@@ -64,23 +68,13 @@ impl Driver {
     /// Asks for a token. Returns its version.
     pub(super) async fn token(&self, person: &Person, account: Uuid) -> Option<i64> {
         let call = self.asked(person, account);
-        self.answered(call, self.get_token(account).await)
+        self.answered(call, self.get_token(person, account).await)
     }
 
     /// Reports a token as refused, so that it is refreshed.
     pub(super) async fn force_refresh(&self, person: &Person, account: Uuid, version: i64) {
         let call = self.asked(person, account);
-        let request = RefreshAccessTokenRequest {
-            account: Some(selector(account)),
-            refused_version: version,
-            claims: String::new(),
-        };
-        let mut client = self.tokens.clone();
-        let result = match timeout(TIMEOUT, client.refresh_access_token(request)).await {
-            Ok(Ok(answer)) => answer.into_inner().token.ok_or_else(Refusal::late),
-            Ok(Err(status)) => Err(Refusal::of(&status)),
-            Err(_) => Err(Refusal::late()),
-        };
+        let result = self.refreshed(person, account, version).await;
         self.answered(call, result);
     }
 
@@ -104,35 +98,48 @@ impl Driver {
     }
 
     /// Asks for a token of every account, when every fault has ended, and asks the provider whether
-    /// it accepts the token.
+    /// it accepts the token. A caller reports a token that is refused; `reports` says whether this one
+    /// does.
     ///
     /// # Errors
     /// The accounts cannot be read.
-    pub async fn ask_last(&self) -> anyhow::Result<()> {
+    pub async fn ask_last(&self, reports: bool) -> anyhow::Result<()> {
         self.accounts.look(true).await?;
         stream::iter(self.accounts.all())
             .for_each_concurrent(LAST_AT_ONCE, |(person, account)| async move {
-                self.ask_last_of(&person, account).await;
+                self.ask_last_of(&person, account, reports).await;
             })
             .await;
         Ok(())
     }
 
-    async fn ask_last_of(&self, person: &Person, account: Uuid) {
+    async fn ask_last_of(&self, person: &Person, account: Uuid, reports: bool) {
         let begun = Instant::now();
+        let mut refused = None;
         loop {
             let asked = Moment::now();
-            let result = self.get_token(account).await;
+            let result = match refused {
+                Some(version) => self.refreshed(person, account, version).await,
+                None => self.get_token(person, account).await,
+            };
             let is_temporary = result.as_ref().is_err_and(|refusal| refusal.is_temporary);
             if is_temporary && begun.elapsed() < LAST_TIMEOUT {
                 sleep(PAUSE).await;
                 continue;
             }
             let answer = match result {
-                Ok(token) => Answer::Token {
-                    version: token.version,
-                    accepted: self.is_accepted(person, &token).await,
-                },
+                Ok(token) => {
+                    let accepted = self.is_accepted(person, &token).await;
+                    if reports && accepted == Some(false) && begun.elapsed() < REPORT_TIMEOUT {
+                        refused = Some(token.version);
+                        sleep(PAUSE).await;
+                        continue;
+                    }
+                    Answer::Token {
+                        version: token.version,
+                        accepted,
+                    }
+                }
                 Err(refusal) => refusal.answer,
             };
             let operation = Operation::Token {
@@ -160,14 +167,51 @@ impl Driver {
         Some(answer.status().is_success())
     }
 
-    async fn get_token(&self, account: Uuid) -> Result<AccessToken, Refusal> {
+    async fn get_token(&self, person: &Person, account: Uuid) -> Result<AccessToken, Refusal> {
+        let asked = Moment::now();
         let mut client = self.tokens.clone();
         let request = token_request(account, MIN_REMAINING);
-        match timeout(TIMEOUT, client.get_access_token(request)).await {
+        let result = match timeout(TIMEOUT, client.get_access_token(request)).await {
             Ok(Ok(answer)) => answer.into_inner().token.ok_or_else(Refusal::late),
             Ok(Err(status)) => Err(Refusal::of(&status)),
             Err(_) => Err(Refusal::late()),
-        }
+        };
+        self.keep(person, asked, &result);
+        result
+    }
+
+    /// Reports a version as refused.
+    async fn refreshed(
+        &self,
+        person: &Person,
+        account: Uuid,
+        version: i64,
+    ) -> Result<AccessToken, Refusal> {
+        let asked = Moment::now();
+        let request = RefreshAccessTokenRequest {
+            account: Some(selector(account)),
+            refused_version: version,
+            claims: String::new(),
+        };
+        let mut client = self.tokens.clone();
+        let result = match timeout(TIMEOUT, client.refresh_access_token(request)).await {
+            Ok(Ok(answer)) => answer.into_inner().token.ok_or_else(Refusal::late),
+            Ok(Err(status)) => Err(Refusal::of(&status)),
+            Err(_) => Err(Refusal::late()),
+        };
+        self.keep(person, asked, &result);
+        result
+    }
+
+    fn keep(&self, person: &Person, asked: Moment, result: &Result<AccessToken, Refusal>) {
+        let Ok(token) = result else { return };
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        given.push(GivenToken {
+            token: token.access_token.clone(),
+            person: person.name.clone(),
+            asked,
+            answered: Moment::now(),
+        });
     }
 
     fn asked(&self, person: &Person, account: Uuid) -> u64 {

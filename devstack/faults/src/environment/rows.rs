@@ -30,9 +30,57 @@ CREATE TRIGGER faults_record AFTER INSERT ON vault.outbox
     FOR EACH ROW EXECUTE FUNCTION faults.record();
 ";
 
+/// Some statements and commits of the services fail while the table has a SQLSTATE: those of the
+/// superuser do not.
+const PREPARE_CONFLICTS: &str = "
+CREATE TABLE faults.conflict (code text);
+INSERT INTO faults.conflict VALUES (NULL);
+GRANT USAGE ON SCHEMA faults TO PUBLIC;
+GRANT SELECT ON faults.conflict TO PUBLIC;
+CREATE FUNCTION faults.fail() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+    failure text;
+BEGIN
+    SELECT code INTO failure FROM faults.conflict;
+    IF failure IS NOT NULL AND session_user <> 'postgres' AND random() < 0.03 THEN
+        RAISE EXCEPTION 'a conflict that the fault suite made' USING ERRCODE = failure;
+    END IF;
+    RETURN NULL;
+END
+$$;
+DO
+$$
+DECLARE
+    relation record;
+BEGIN
+    FOR relation IN
+        SELECT c.oid::regclass AS name, c.relkind AS kind
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname IN ('auth', 'sync', 'vault') AND c.relkind IN ('r', 'p')
+          AND NOT c.relispartition
+    LOOP
+        EXECUTE format(
+            'CREATE TRIGGER faults_fail BEFORE INSERT OR UPDATE OR DELETE ON %s
+                 FOR EACH STATEMENT EXECUTE FUNCTION faults.fail()', relation.name);
+        IF relation.kind = 'r' THEN
+            EXECUTE format(
+                'CREATE CONSTRAINT TRIGGER faults_fail_at_commit
+                     AFTER INSERT OR UPDATE OR DELETE ON %s DEFERRABLE INITIALLY DEFERRED
+                     FOR EACH ROW EXECUTE FUNCTION faults.fail()', relation.name);
+        END IF;
+    END LOOP;
+END
+$$;
+";
+
 /// Prepares the database before the services connect to it.
-pub(super) async fn prepare(pool: &PgPool) -> anyhow::Result<()> {
+pub(super) async fn prepare(pool: &PgPool, has_conflicts: bool) -> anyhow::Result<()> {
     sqlx::raw_sql(PREPARE).execute(pool).await?;
+    if has_conflicts {
+        sqlx::raw_sql(PREPARE_CONFLICTS).execute(pool).await?;
+    }
     Ok(())
 }
 

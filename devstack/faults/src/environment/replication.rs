@@ -1,0 +1,32 @@
+//! A standby that has every confirmed commit.
+
+use std::time::Duration;
+
+use devstack::polling::eventually;
+use sqlx::PgPool;
+
+/// How long a standby may take to receive what it does not have yet.
+const TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Lets each commit wait for the standby from now on, and waits until the standby has everything.
+///
+/// # Errors
+/// The standby does not come, or the database fails.
+pub async fn wait_for_standby(pool: &PgPool) -> anyhow::Result<()> {
+    for statement in [
+        "ALTER SYSTEM SET synchronous_standby_names = '*'",
+        "SELECT pg_reload_conf()",
+    ] {
+        sqlx::raw_sql(statement).execute(pool).await?;
+    }
+    eventually(TIMEOUT, "a standby that is synchronous", async || {
+        let is_there: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_stat_replication
+                            WHERE state = 'streaming' AND sync_state = 'sync')",
+        )
+        .fetch_one(pool)
+        .await?;
+        Ok(is_there.then_some(()))
+    })
+    .await
+}
