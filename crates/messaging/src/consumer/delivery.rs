@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
 use super::error::HandleError;
+use super::handler::Handler;
 use super::received::Received;
 use super::setup::Consumer;
 use crate::broker::{BrokerError, confirmed, publish, reply};
@@ -25,6 +26,8 @@ use crate::topology::{RetrySchedule, Subscription};
 
 /// A handler that takes longer is aborted, and the message is retried.
 const HANDLE_TIMEOUT: Duration = Duration::from_mins(1);
+/// Attempts at once while other transactions are in the way. They count as one.
+const CONFLICTING_ATTEMPTS: usize = 5;
 /// The reason becomes a header, which must be short.
 const REASON_MAX_CHARS: usize = 500;
 /// Label of messages whose type the queue does not accept: senders choose it.
@@ -159,15 +162,20 @@ impl Task {
                 self.unavailable.cancel();
                 Outcome::Unavailable(reason)
             }
-            Err(park) => Outcome::Failed(park),
+            Err(HandleError::Unavailable(reason)) => {
+                self.unavailable.cancel();
+                Outcome::Unavailable(reason)
+            }
+            Err(other) => Outcome::Failed(other),
         }
     }
 
     async fn handle(&self, message: Received) -> Result<(), HandleError> {
         let handler = self.consumer.handler.clone();
         // In its own task, so that a panic of the handler does not end the consumer.
-        let handling =
-            tokio::spawn(async move { handler.handle(&message).await }.in_current_span());
+        let handling = tokio::spawn(
+            async move { until_no_conflict(handler.as_ref(), &message).await }.in_current_span(),
+        );
         let abort = handling.abort_handle();
         match tokio::time::timeout(HANDLE_TIMEOUT, handling).await {
             Ok(Ok(outcome)) => outcome,
@@ -184,7 +192,11 @@ impl Task {
             Outcome::Handled => tracing::debug!("handled"),
             Outcome::Unavailable(reason) => self.defer(delivery, &reason).await?,
             Outcome::Failed(HandleError::Park(reason)) => self.park(delivery, &reason).await?,
-            Outcome::Failed(HandleError::Retry(reason)) => self.retry(delivery, &reason).await?,
+            Outcome::Failed(
+                HandleError::Retry(reason)
+                | HandleError::Conflict(reason)
+                | HandleError::Unavailable(reason),
+            ) => self.retry(delivery, &reason).await?,
         }
         let acknowledged = delivery.acker.ack(BasicAckOptions::default());
         reply("acknowledge", acknowledged).await?;
@@ -253,6 +265,21 @@ impl Task {
             self.broken.cancel();
         }
         sent
+    }
+}
+
+/// Handles a message again at once while other transactions are in the way.
+async fn until_no_conflict(handler: &dyn Handler, message: &Received) -> Result<(), HandleError> {
+    let mut attempts = 1;
+    loop {
+        match handler.handle(message).await {
+            Err(HandleError::Conflict(reason)) if attempts < CONFLICTING_ATTEMPTS => {
+                tracing::debug!(attempts, reason, "tried again at once");
+                attempts += 1;
+            }
+            Err(HandleError::Conflict(reason)) => return Err(HandleError::Retry(reason)),
+            outcome => return outcome,
+        }
     }
 }
 

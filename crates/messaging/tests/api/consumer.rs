@@ -21,6 +21,8 @@ const TYPE: &str = "user.authenticated.v1";
 #[derive(Default)]
 pub struct Script {
     pub failures: AtomicUsize,
+    /// The error of an attempt that fails, in place of the usual one.
+    pub error: Option<HandleError>,
     pub panics: bool,
     pub hangs: bool,
     /// A dependency of every message is not available.
@@ -65,7 +67,8 @@ impl Handler for Script {
             .is_ok();
         assert!(!(fails && self.panics), "as the script says");
         if fails {
-            return Err(HandleError::Retry("database is down".to_owned()));
+            let usual = || HandleError::Retry("database is down".to_owned());
+            return Err(self.error.clone().unwrap_or_else(usual));
         }
         Ok(())
     }
@@ -181,6 +184,32 @@ async fn while_the_handler_is_not_available_nothing_is_consumed_and_no_attempt_i
     .await;
     assert!(script.seen().iter().all(|(_, attempts)| *attempts == 0));
     running.stop().await;
+}
+
+// R12: a conflict of two transactions is nobody's fault, and a full disk is not the message's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conflict_and_a_full_disk_count_no_attempt() {
+    let errors = [
+        HandleError::Conflict("deadlock detected".to_owned()),
+        HandleError::Unavailable("no space left on device".to_owned()),
+    ];
+    for error in errors {
+        let broker = TestBroker::create().await;
+        let script = Arc::new(Script {
+            failures: AtomicUsize::new(4),
+            error: Some(error),
+            ..Script::default()
+        });
+        let running = start(&broker, &script).await;
+        let id = send(&broker).await;
+        eventually("it is handled", async || script.seen().len() == 5).await;
+        assert!(script.seen().iter().all(|seen| *seen == (id, 0)));
+        eventually("the queue is empty", async || {
+            queue(&broker).await.message_count() == 0
+        })
+        .await;
+        running.stop().await;
+    }
 }
 
 async fn queue(broker: &TestBroker) -> lapin::Queue {
