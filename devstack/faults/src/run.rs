@@ -63,7 +63,7 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Report> {
         "scenario {}, seed {seed}; to have the same faults again: --seed {seed}",
         scenario.name()
     ));
-    let mut environment = Environment::start(scenario, progress).await?;
+    let mut environment = Box::pin(Environment::start(scenario, progress)).await?;
     let directory = environment.stack.directory();
     let path = directory.join("history.jsonl");
     let history = Arc::new(History::create(&path)?);
