@@ -21,7 +21,7 @@ use latchkey_service::{BuildInfo, StartError, shutdown};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, SERVICE};
-use crate::{consumer, grpc, store, sweep};
+use crate::{cleanup, consumer, grpc, store, sweep};
 
 /// CloudEvents source of everything that sync-svc publishes.
 const SOURCE: &str = "/latchkey/sync-svc";
@@ -143,6 +143,7 @@ impl Application {
             "sweep",
             sweep::run(pool.clone(), clock.clone(), outbox.clone(), stop.clone()),
         );
+        tasks.spawn("cleanup", cleanup::run(pool.clone(), stop.clone()));
         behind.spawn_fallible(
             "health endpoints",
             health::serve(health, readiness, BuildInfo::of(SERVICE), end.clone()),

@@ -2,6 +2,7 @@
 //! records what the workers report.
 
 pub mod app;
+pub mod cleanup;
 pub mod config;
 pub mod connect;
 pub mod consumer;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use latchkey_domain::{Clock, EventId};
 use latchkey_messaging::outbox::OutboxWaker;
-use latchkey_service::database::{ANSWER, UNHURRIED, within};
+use latchkey_service::database::{ANSWER, within};
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -17,17 +17,13 @@ use crate::channel::{Channel, Input};
 use crate::channel_events;
 use crate::store::account::Account;
 use crate::store::channel::{ChannelRow, PAGE_SIZE, Position};
-use crate::store::{account, channel, inbox, job};
+use crate::store::{account, channel};
 
 /// Time between two sweeps.
 const INTERVAL: Duration = Duration::from_secs(30);
-/// Time between two deletions of old jobs.
-const CLEANUP_INTERVAL: time::Duration = time::Duration::hours(1);
 /// After this time without a report a worker is considered lost. A job that waits is
 /// queued again after this time at the earliest.
 pub const WORKER_TIMEOUT: time::Duration = time::Duration::hours(1);
-/// How long the jobs of earlier starts are kept, for investigations.
-pub const JOB_RETENTION: time::Duration = time::Duration::days(14);
 
 /// Sweeps until `stop`, and wakes the relay after a sweep that changed something. Several replicas
 /// may sweep at the same time.
@@ -37,7 +33,6 @@ pub async fn run(
     outbox: OutboxWaker,
     stop: CancellationToken,
 ) {
-    let mut next_cleanup = clock.now();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -46,17 +41,12 @@ pub async fn run(
         // A transaction that is cancelled here is rolled back.
         tokio::select! {
             () = stop.cancelled() => return,
-            () = run_round(&pool, clock.now(), &outbox, &mut next_cleanup) => {}
+            () = run_round(&pool, clock.now(), &outbox) => {}
         }
     }
 }
 
-async fn run_round(
-    pool: &PgPool,
-    now: OffsetDateTime,
-    outbox: &OutboxWaker,
-    next_cleanup: &mut OffsetDateTime,
-) {
+async fn run_round(pool: &PgPool, now: OffsetDateTime, outbox: &OutboxWaker) {
     match run_once(pool, now).await {
         Ok(0) => {}
         Ok(moved) => {
@@ -64,16 +54,6 @@ async fn run_round(
             tracing::info!(moved, "channels swept");
         }
         Err(error) => tracing::warn!(%error, "sweep failed"),
-    }
-    if let Err(error) = within(UNHURRIED, inbox::delete_old(pool)).await {
-        tracing::warn!(%error, "old inbox entries were not deleted");
-    }
-    if now < *next_cleanup {
-        return;
-    }
-    match within(UNHURRIED, job::delete_all_old(pool, now - JOB_RETENTION)).await {
-        Ok(_) => *next_cleanup = now + CLEANUP_INTERVAL,
-        Err(error) => tracing::warn!(%error, "old jobs were not deleted"),
     }
 }
 

@@ -39,6 +39,7 @@ mod provider_errors;
 mod pushed_authorization;
 mod refresh_tokens;
 mod refusal_codes;
+mod retention;
 mod return_location;
 mod review_page;
 mod sessions;

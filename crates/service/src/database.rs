@@ -11,6 +11,7 @@ mod connect_once;
 mod connection_checks;
 mod pool_metrics;
 mod pooler;
+mod pruning;
 mod time_limit;
 
 use std::ops::RangeInclusive;
@@ -27,6 +28,7 @@ pub use connection_checks::{RECENTLY_TESTED, without_tests};
 pub(crate) use pool_metrics::acquire_times;
 pub use pool_metrics::measure_pool;
 pub use pooler::{is_pooled_by_transaction, refuse_transaction_pooling};
+pub use pruning::{PRUNE_BATCH, PruneRule, prune, prune_audit, prune_once};
 pub use time_limit::{ANSWER, UNHURRIED, within};
 
 use connection_checks::ServerLimits;

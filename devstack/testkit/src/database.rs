@@ -133,6 +133,37 @@ impl TestDatabase {
         options.to_url_lossy().to_string()
     }
 
+    /// Moves every time in the tables into the past, as if `time` (an interval of PostgreSQL, such
+    /// as `7 days`) had passed.
+    ///
+    /// # Panics
+    /// The server refuses the change.
+    #[expect(
+        clippy::expect_used,
+        reason = "a test cannot go on without its database"
+    )]
+    pub async fn let_pass(&self, time: &str, tables: &[&str]) {
+        let tables: Vec<String> = tables.iter().copied().map(str::to_owned).collect();
+        let updates: Vec<String> = sqlx::query_scalar(
+            "SELECT format('UPDATE %s SET %s', t,
+                           string_agg(format('%1$I = %1$I - %2$L::interval', a.attname, $2), ', '))
+             FROM unnest($1) t JOIN pg_attribute a ON a.attrelid = t::regclass
+             WHERE a.atttypid = 'timestamptz'::regtype AND a.attnum > 0 AND NOT a.attisdropped
+             GROUP BY t",
+        )
+        .bind(tables)
+        .bind(time)
+        .fetch_all(&self.pool)
+        .await
+        .expect("cannot list the times of the tables");
+        for update in updates {
+            sqlx::query(AssertSqlSafe(update))
+                .execute(&self.pool)
+                .await
+                .expect("cannot change the times of a table");
+        }
+    }
+
     /// Executes `ALTER DATABASE` with `change`, such as `CONNECTION LIMIT 0`. The connection is
     /// one to another database, which the change does not affect.
     ///

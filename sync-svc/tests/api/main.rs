@@ -8,6 +8,7 @@
     reason = "what fails in a helper fails its test"
 )]
 
+mod cleanup;
 mod connect;
 mod database_outage;
 mod event_order;

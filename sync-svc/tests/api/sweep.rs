@@ -1,8 +1,7 @@
 use latchkey_messaging::topology::MESSAGING_JOBS_QUEUE;
 use time::Duration;
-use uuid::Uuid;
 
-use crate::support::person::{Person, channels, count, execute, published};
+use crate::support::person::{Person, channels, execute, published};
 use crate::support::service::TestService;
 
 /// The service's own sweep has nothing to do during a test.
@@ -156,49 +155,4 @@ async fn a_retry_whose_time_has_come_gets_its_job() {
     assert_eq!(sweep(&service, now() + Duration::minutes(6)).await, 1);
     let found = channels(&service, account).await;
     assert_eq!((found[0].jobs, found[1].jobs), (2, 1));
-}
-
-// A start has one job; old jobs of earlier starts are deleted.
-#[tokio::test(flavor = "multi_thread")]
-async fn jobs_of_earlier_starts_are_deleted_in_bounded_batches() {
-    let service = TestService::start().await;
-    let person = Person::new();
-    person.applies(&service, person.sign_in(0)).await;
-    let channel: Uuid = channels(&service, person.account(&service).await.id).await[0].id;
-    sqlx::query("UPDATE sync.channel SET generation = 10101 WHERE id = $1")
-        .bind(channel)
-        .execute(service.database.pool())
-        .await
-        .unwrap();
-    sqlx::query(
-        "INSERT INTO sync.sync_job (id, channel_id, generation, created_at)
-         SELECT gen_random_uuid(), $1, g, now() - interval '30 days'
-         FROM generate_series(2, 10101) g
-         UNION ALL
-         SELECT gen_random_uuid(), gen_random_uuid(), 1, now() - interval '30 days'
-         FROM generate_series(1, 50)",
-    )
-    .bind(channel)
-    .execute(service.database.pool())
-    .await
-    .unwrap();
-    let environment: latchkey_config::Environment = [(
-        "DATABASE_URL",
-        service.database.url(latchkey_testkit::Role::Sync),
-    )]
-    .into_iter()
-    .collect();
-    let pool = latchkey_service::database::pool(&environment, "sweep").unwrap();
-    let before = now() - sync_svc::sweep::JOB_RETENTION;
-    let first = sync_svc::store::job::delete_old(&pool, before)
-        .await
-        .unwrap();
-    assert_eq!(first, 10_000, "one batch");
-    let rest = sync_svc::store::job::delete_all_old(&pool, before)
-        .await
-        .unwrap();
-    assert_eq!(rest, 10_149 - 10_000);
-    // The job of the last start stays, however old, and so do young jobs.
-    let left = "SELECT count(*) FROM sync.sync_job";
-    assert_eq!(count(&service, left).await, 3);
 }

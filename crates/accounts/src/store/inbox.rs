@@ -1,7 +1,7 @@
 //! Events that were applied (`sync.inbox`).
 
 use latchkey_domain::{EventId, UserId, WorkspaceId};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 
 use super::member;
 
@@ -46,18 +46,4 @@ pub async fn record_first_delivery_of_sign_in(
     .execute(connection)
     .await?;
     Ok(inserted.rows_affected() == 1)
-}
-
-/// Deletes events that are older than 14 days, at most 10,000. If one is delivered once
-/// more, the unique keys and the merge of grants make it have no effect.
-pub async fn delete_old(pool: &PgPool) -> Result<u64, sqlx::Error> {
-    let deleted = sqlx::query(
-        "DELETE FROM sync.inbox WHERE event_id IN (
-             SELECT event_id FROM sync.inbox
-             WHERE received_at < now() - interval '14 days'
-             LIMIT 10000)",
-    )
-    .execute(pool)
-    .await?;
-    Ok(deleted.rows_affected())
 }

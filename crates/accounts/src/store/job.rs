@@ -1,7 +1,7 @@
 //! Jobs (`sync.sync_job`): each start of a channel has one.
 
 use latchkey_domain::{ChannelId, JobId};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -65,38 +65,4 @@ pub async fn requeue(
     .execute(connection)
     .await?;
     Ok(repeated.rows_affected() == 1)
-}
-
-/// Most jobs that are deleted by one statement.
-const BATCH: i64 = 10_000;
-
-/// Deletes at most `BATCH` jobs that were created before `before` and belong to an
-/// earlier start or to a deleted channel. The job of a channel's last start stays: it may
-/// have to be queued again.
-pub async fn delete_old(pool: &PgPool, before: OffsetDateTime) -> Result<u64, sqlx::Error> {
-    let forgotten = sqlx::query(
-        "DELETE FROM sync.sync_job WHERE id IN (
-             SELECT j.id FROM sync.sync_job j
-             WHERE j.created_at < $1
-               AND NOT EXISTS (SELECT FROM sync.channel c
-                               WHERE c.id = j.channel_id AND c.generation <= j.generation)
-             LIMIT $2)",
-    )
-    .bind(before)
-    .bind(BATCH)
-    .execute(pool)
-    .await?;
-    Ok(forgotten.rows_affected())
-}
-
-/// Runs [`delete_old`] until nothing is left to delete. Returns the number of jobs.
-pub async fn delete_all_old(pool: &PgPool, before: OffsetDateTime) -> Result<u64, sqlx::Error> {
-    let mut forgotten = 0;
-    loop {
-        let batch = delete_old(pool, before).await?;
-        forgotten += batch;
-        if batch < BATCH.unsigned_abs() {
-            return Ok(forgotten);
-        }
-    }
 }
