@@ -3,23 +3,24 @@
 //!
 //! The SQL is embedded in the program.
 
+mod apply;
 mod status;
 mod wait;
 
 use sqlx::PgPool;
 use sqlx::migrate::{MigrateError, Migrator};
 
+pub use self::apply::{LOCK_TIMEOUT, Waiting, run_reporting};
 pub use self::status::{MigrationState, Status, StatusError, status};
 pub use self::wait::{NotReady, wait};
 
 /// All migrations, the oldest first.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./sql");
 
-/// Migrates a database to the newest schema. Concurrent callers wait for each other with
-/// an advisory lock.
+/// Migrates a database to the newest schema beside running services: see [`run_reporting`].
 ///
 /// # Errors
 /// The database failed, or a migration was changed after it was applied.
 pub async fn run(pool: &PgPool) -> Result<(), MigrateError> {
-    MIGRATOR.run(pool).await
+    run_reporting(pool, |_| ()).await
 }

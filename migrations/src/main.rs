@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 use latchkey_config::{
     ConfigCommand, ConfigError, ConfigErrors, Environment, format_duration, parse_duration, report,
 };
-use latchkey_migrations::NotReady;
+use latchkey_migrations::{NotReady, Waiting};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection, PgPool};
 
@@ -90,7 +90,13 @@ async fn migrate(options: PgConnectOptions) -> anyhow::Result<()> {
         .with_context(failed)?;
     connection.close().await.with_context(failed)?;
     let pool = PgPool::connect_with(options).await.with_context(failed)?;
-    latchkey_migrations::run(&pool).await?;
+    let waiting = |reason| {
+        print(match reason {
+            Waiting::OtherMigrator => "waiting: another latchkey-migrate is running",
+            Waiting::Lock => "waiting: a long transaction uses a table that a migration changes",
+        });
+    };
+    latchkey_migrations::run_reporting(&pool, waiting).await?;
     Ok(())
 }
 

@@ -3,8 +3,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
 
-use std::path::Path;
+mod filling;
 
+use filling::migrate_while_filling;
 use latchkey_migrations::MIGRATOR;
 use latchkey_testkit::{PATIENCE, Role, TestDatabase};
 use sqlx::postgres::PgListener;
@@ -35,22 +36,10 @@ const FILLED: &[&str] = &[
     "vault.audit",
 ];
 
-/// Applies the migrations one by one and inserts rows into the tables of each.
+/// A database that had rows while it was migrated.
 async fn migrated_while_filled() -> TestDatabase {
     let database = TestDatabase::create_empty().await;
-    for migration in MIGRATOR.iter() {
-        MIGRATOR
-            .run_to(migration.version, database.pool())
-            .await
-            .unwrap_or_else(|error| panic!("{}: {error}", migration.description));
-        let rows = Path::new("tests/filled").join(format!("{}.sql", migration.version));
-        if let Ok(rows) = std::fs::read_to_string(rows) {
-            sqlx::raw_sql(AssertSqlSafe(rows))
-                .execute(database.pool())
-                .await
-                .unwrap();
-        }
-    }
+    migrate_while_filling(&database, i64::MAX).await;
     database
 }
 
@@ -662,6 +651,12 @@ async fn a_service_reads_no_table_of_another_service() {
         (Role::Refresh, "DELETE FROM vault.audit"),
         (Role::Refresh, "UPDATE vault.audit SET reason = NULL"),
         (Role::Refresh, "SELECT * FROM vault.audit"),
+        (Role::Refresh, "SELECT * FROM vault.audit_first"),
+        (
+            Role::Refresh,
+            "SELECT vault.audit_prune(interval '1 year', 1)",
+        ),
+        (Role::Sync, "SELECT vault.audit_prepare()"),
         (Role::Refresh, "SELECT vault.audit_prune(interval '1 year')"),
     ];
     for (role, statement) in refused {

@@ -199,6 +199,10 @@ impl Application {
         );
         behind.spawn("audit", self.audit.run(background.clone()));
         behind.spawn(
+            "partitions of the audit",
+            audit::prepare_partitions(self.connections.pool().clone(), background.clone()),
+        );
+        behind.spawn(
             "re-sealing",
             reseal::run(
                 Store::on(self.connections.clone()),

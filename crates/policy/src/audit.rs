@@ -7,6 +7,7 @@
 
 mod copy;
 mod log;
+mod partitions;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -17,12 +18,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use latchkey_domain::Clock;
-use latchkey_service::database::{ANSWER, within};
+use latchkey_service::database::{ANSWER, prune_audit, within};
 use sqlx::PgPool;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use copy::Table;
+pub use partitions::prepare_partitions;
 pub use record::{Outcome, Record};
 
 /// Most records that wait for the table, about 40 MB.
@@ -188,13 +190,11 @@ impl Writer {
 }
 
 /// Deletes records that are older than `keep`, in the role `latchkey_operator`; the role
-/// of a service may not. Returns the number of records.
+/// of a service may not. Records of refresh-svc go week by week, up to seven days later.
+/// Returns the number of records.
 ///
 /// # Errors
 /// `keep` is less than 30 days, the role may not, or the database failed.
 pub async fn prune(pool: &PgPool, table: Table, keep: Duration) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar(table.prune())
-        .bind(keep.as_secs_f64())
-        .fetch_one(pool)
-        .await
+    prune_audit(pool, table.prune(), keep).await
 }

@@ -9,6 +9,7 @@
 )]
 
 mod always_valid;
+mod audit_partitions;
 mod authorization;
 mod batch;
 mod cache;

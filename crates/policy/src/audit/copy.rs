@@ -42,8 +42,8 @@ impl Table {
 
     pub(super) const fn prune(self) -> &'static str {
         match self {
-            Self::Vault => "SELECT vault.audit_prune(make_interval(secs => $1))",
-            Self::Sync => "SELECT sync.audit_prune(make_interval(secs => $1))",
+            Self::Vault => "SELECT vault.audit_prune(make_interval(secs => $1), $2)",
+            Self::Sync => "SELECT sync.audit_prune(make_interval(secs => $1), $2)",
         }
     }
 }

@@ -235,12 +235,7 @@ pub async fn records(
 ///
 /// # Errors
 /// Returns an error if the age is below 30 days, or the role lacks the permission.
-pub async fn prune(
-    executor: impl PgExecutor<'_>,
-    older_than: std::time::Duration,
-) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("SELECT auth.audit_prune(make_interval(secs => $1))")
-        .bind(older_than.as_secs_f64())
-        .fetch_one(executor)
-        .await
+pub async fn prune(pool: &PgPool, older_than: std::time::Duration) -> Result<i64, sqlx::Error> {
+    let statement = "SELECT auth.audit_prune(make_interval(secs => $1), $2)";
+    latchkey_service::database::prune_audit(pool, statement, older_than).await
 }
