@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 use tokio::time::{Instant, sleep};
 
 use crate::MIGRATOR;
@@ -118,13 +118,9 @@ async fn apply(
     version: Option<i64>,
     lock_timeout: Duration,
 ) -> Result<(), MigrateError> {
-    let set = format!("SET lock_timeout = {}", lock_timeout.as_millis());
     let own = PgPoolOptions::new()
         .max_connections(1)
-        .after_connect(move |connection, _| {
-            let set = set.clone();
-            Box::pin(async move { connection.execute(AssertSqlSafe(set)).await.map(drop) })
-        })
+        .after_connect(move |connection, _| Box::pin(limit_locks(connection, lock_timeout)))
         .connect_with((*pool.connect_options()).clone())
         .await?;
     let outcome = match version {
@@ -133,6 +129,15 @@ async fn apply(
     };
     own.close().await;
     outcome
+}
+
+/// Sets the time that a statement waits for a lock. Zero is no limit.
+async fn limit_locks(connection: &mut PgConnection, limit: Duration) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT set_config('lock_timeout', $1, false)")
+        .bind(limit.as_millis().to_string())
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 /// Drops what a failed `CREATE INDEX CONCURRENTLY` left. No other one runs: see [`lock_out_others`].
@@ -148,7 +153,9 @@ async fn drop_failed_indexes(connection: &mut PgConnection) -> Result<(), sqlx::
     .await?;
     for index in failed {
         let statement = format!("DROP INDEX CONCURRENTLY {index}");
-        connection.execute(AssertSqlSafe(statement)).await?;
+        sqlx::query(AssertSqlSafe(statement))
+            .execute(&mut *connection)
+            .await?;
     }
     Ok(())
 }

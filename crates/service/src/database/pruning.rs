@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{UNHURRIED, within};
+use super::time_limit::{UNHURRIED, within};
 
 /// Maximum number of rows that a statement of a [`PruneRule`] deletes.
 pub const PRUNE_BATCH: i64 = 500;
