@@ -1,8 +1,12 @@
 //! Which rows are deleted when they are no longer needed.
 
+mod earlier_jobs;
+
 use latchkey_service::database::{PruneRule, prune, prune_once};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
+
+pub use earlier_jobs::EarlierJobs;
 
 /// Events that were applied. If one is delivered once more after that, the unique keys and the
 /// merge of grants make it have no effect. Index: `inbox_received_at`.
@@ -14,29 +18,23 @@ pub const APPLIED_EVENTS: PruneRule = PruneRule {
              LIMIT $1 FOR UPDATE SKIP LOCKED)",
 };
 
-/// Jobs of earlier starts and of deleted channels, which are kept for investigations. The job of a
-/// channel's last start stays: it may have to be queued again. Index: `sync_job_created_at`.
-pub const EARLIER_JOBS: PruneRule = PruneRule {
-    what: "jobs of earlier starts",
-    statement: "DELETE FROM sync.sync_job WHERE id IN (
-             SELECT j.id FROM sync.sync_job j
-             WHERE j.created_at < now() - interval '14 days'
-               AND NOT EXISTS (SELECT FROM sync.channel c
-                               WHERE c.id = j.channel_id AND c.generation <= j.generation)
-             LIMIT $1 FOR UPDATE OF j SKIP LOCKED)",
-};
+const RULES: [PruneRule; 1] = [APPLIED_EVENTS];
 
-const RULES: [PruneRule; 2] = [APPLIED_EVENTS, EARLIER_JOBS];
-
-/// Applies the rules every ten minutes until `stop` is cancelled.
+/// Deletes old rows until `stop` is cancelled.
 pub async fn run(pool: PgPool, stop: CancellationToken) {
-    prune(pool, &RULES, stop).await;
+    tokio::join!(
+        prune(pool.clone(), &RULES, stop.clone()),
+        EarlierJobs::default().run(pool, stop),
+    );
 }
 
-/// Applies the rules once.
+/// Deletes all old rows once.
 ///
 /// # Errors
 /// Returns the database's error.
 pub async fn run_once(pool: &PgPool) -> Result<(), sqlx::Error> {
-    prune_once(pool, &RULES).await
+    prune_once(pool, &RULES).await?;
+    let mut jobs = EarlierJobs::default();
+    while jobs.delete_next(pool).await? {}
+    Ok(())
 }
