@@ -30,6 +30,14 @@ pub enum Waiting {
     Lock,
 }
 
+/// Migrates a database to the newest schema: see [`run_reporting`].
+///
+/// # Errors
+/// Those of [`run_reporting`].
+pub async fn run(pool: &PgPool) -> Result<(), MigrateError> {
+    run_reporting(pool, |_| ()).await
+}
+
 /// Migrates a database to the newest schema beside running services. Concurrent callers wait for
 /// each other. `waiting` is called when the wait for something begins.
 ///

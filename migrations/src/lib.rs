@@ -7,20 +7,11 @@ mod apply;
 mod status;
 mod wait;
 
-use sqlx::PgPool;
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::Migrator;
 
-pub use self::apply::{LOCK_TIMEOUT, Waiting, run_reporting};
+pub use self::apply::{LOCK_TIMEOUT, Waiting, run, run_reporting};
 pub use self::status::{MigrationState, Status, StatusError, status};
 pub use self::wait::{NotReady, wait};
 
 /// All migrations, the oldest first.
 pub static MIGRATOR: Migrator = sqlx::migrate!("./sql");
-
-/// Migrates a database to the newest schema beside running services: see [`run_reporting`].
-///
-/// # Errors
-/// The database failed, or a migration was changed after it was applied.
-pub async fn run(pool: &PgPool) -> Result<(), MigrateError> {
-    run_reporting(pool, |_| ()).await
-}
