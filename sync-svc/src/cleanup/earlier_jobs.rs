@@ -63,16 +63,12 @@ impl EarlierJobs {
         .bind(id)
         .fetch_optional(pool)
         .await?;
-        match last {
-            Some((created_at, id, WINDOW..)) => {
-                self.after = (created_at, id);
-                Ok(true)
-            }
-            _ => {
-                *self = Self::default();
-                Ok(false)
-            }
-        }
+        let Some((created_at, id, WINDOW..)) = last else {
+            *self = Self::default();
+            return Ok(false);
+        };
+        self.after = (created_at, id);
+        Ok(true)
     }
 
     pub(super) async fn run(mut self, pool: PgPool, stop: CancellationToken) {
