@@ -77,10 +77,10 @@ fn execute_all_the_time(
     tokio::spawn(async move {
         let mut connection = PgConnection::connect(&url).await.unwrap();
         // Those of the services (decision 20).
-        sqlx::raw_sql("SET lock_timeout = '5s'; SET statement_timeout = '30s'")
-            .execute(&mut connection)
-            .await
-            .unwrap();
+        for limit in ["SET lock_timeout = '5s'", "SET statement_timeout = '30s'"] {
+            let set = sqlx::query(limit).execute(&mut connection).await;
+            set.unwrap();
+        }
         let mut times = 0;
         while !stop.load(Ordering::Relaxed) {
             let done = sqlx::query(statement).execute(&mut connection).await;
