@@ -41,7 +41,8 @@ impl OfflineAccess {
     }
 
     /// Returns `true` if offline access is left out of the request, because the grant that is
-    /// stored is sufficient. Never if the person chose to connect an account.
+    /// stored is sufficient, or because the provider is configured to be asked for it afterwards.
+    /// Never if the person chose to connect an account.
     ///
     /// # Errors
     /// The provider's discovery document is not available.
@@ -57,6 +58,9 @@ impl OfflineAccess {
         let chose = connects_for.is_some() || agreement.is_some_and(Agreement::chose_to_connect);
         if self != Self::UnlessGranted || chose {
             return Ok(false);
+        }
+        if provider.requests_offline_access_afterwards() {
+            return provider.can_leave_out_offline_access().await;
         }
         let keys = &state.config.flow_keys;
         let Some(known) = known_identity::of(keys, provider.name(), request) else {

@@ -183,6 +183,42 @@ async fn a_cookie_that_this_deployment_did_not_seal_is_ignored() {
     assert!(!asked);
 }
 
+/// Keycloak ends a session that begins with a request for offline access. The second request finds the
+/// session of the first one, so that the person sees no form again.
+#[tokio::test]
+async fn a_provider_can_be_asked_for_offline_access_after_the_sign_in() {
+    let app = TestApp::start_with(&[
+        ("AUTH_OIDC_DEMO_SCOPES", "openid email profile"),
+        ("AUTH_OIDC_DEMO_MESSAGING_SCOPES", "mail.read"),
+        ("AUTH_OIDC_DEMO_OFFLINE", "afterwards"),
+    ])
+    .await;
+    let mut browser = app.browser();
+    let (asked, to) = asks(&mut browser, OIDC).await;
+    assert!(!asked, "nobody is known: {to}");
+    let before = app.row_counts().await;
+    let response = decided(&app, &mut browser, &to, "ada").await;
+    assert_eq!(app.row_counts().await, before, "nothing is written yet");
+    let again = response.location();
+    assert!(requests_offline_access(&again), "{again}");
+    assert_eq!(response.parameter("prompt"), None);
+    let response = decided(&app, &mut browser, &again, "ada").await;
+    assert_eq!(response.location(), APP);
+    let grant = app.events().await.pop().unwrap().connection.unwrap().grant;
+    assert!(!grant.unwrap().sealed_refresh_token.is_empty());
+
+    // Another browser of a person whose grant is stored makes one request.
+    app.store_grant(&["openid", "mail.read"], false).await;
+    let mut other = app.browser();
+    let (asked, to) = asks(&mut other, OIDC).await;
+    assert!(!asked, "{to}");
+    let response = decided(&app, &mut other, &to, "ada").await;
+    assert_eq!(response.location(), APP);
+    // What a person chooses to connect is requested at once.
+    let (asked, to) = asks(&mut other, "/auth/oidc-apis/demo").await;
+    assert!(asked, "{to}");
+}
+
 /// Google and Microsoft end no session, and Google requests offline access without a scope.
 #[tokio::test]
 async fn built_in_providers_are_asked_as_before() {

@@ -8,9 +8,10 @@ use url::Url;
 
 use crate::authentication::AuthenticationRequirement;
 use crate::client_auth::{Audience, ClientCredentials};
-use crate::definition::{AutoConnect, Definition, OfflineScope, RequestedData, well_known};
+use crate::definition::{AutoConnect, Definition, RequestedData, well_known};
 use crate::email::{self, EmailRule};
 use crate::issuer::IssuerRule;
+use crate::offline_scope::OfflineScope;
 use crate::pushed_authorization::PushedAuthorization;
 use crate::quirks::{ErrorRow, Quirks};
 use crate::reader::Reader;

@@ -11,6 +11,7 @@ use crate::authentication::AuthenticationRequirement;
 use crate::client_auth::{Audience, ClientAuthentication};
 use crate::email::EmailRule;
 use crate::issuer::IssuerRule;
+use crate::offline_scope::OfflineScope;
 use crate::pushed_authorization::PushedAuthorization;
 use crate::quirks::Quirks;
 use crate::reader::Reader;
@@ -79,19 +80,6 @@ impl RequestedData {
             self.sufficient.iter().any(has)
         }
     }
-}
-
-/// When the scope for offline access is requested, which makes a provider give a refresh
-/// token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OfflineScope {
-    /// Always together with data scopes.
-    Always,
-    /// Never: some providers refuse a scope that they do not know (Cognito).
-    Never,
-    /// Together with data scopes, if `scopes_supported` of the discovery document
-    /// contains it.
-    IfAnnounced,
 }
 
 /// What is configured of a provider.

@@ -29,6 +29,7 @@ mod logout_token;
 mod microsoft;
 mod mismatch;
 mod model;
+mod offline_scope;
 mod oidc;
 mod provider;
 mod pushed_authorization;

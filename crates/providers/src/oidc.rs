@@ -16,9 +16,10 @@ use latchkey_domain::{ProviderName, ScopeSet};
 use crate::authentication::AuthenticationRequirement;
 use crate::catalogue;
 use crate::client_auth::ClientCredentials;
-use crate::definition::{AutoConnect, Definition, OfflineScope, RequestedData, well_known};
+use crate::definition::{AutoConnect, Definition, RequestedData, well_known};
 use crate::email::{self, EmailRule};
 use crate::issuer::IssuerRule;
+use crate::offline_scope::OfflineScope;
 use crate::pushed_authorization::PushedAuthorization;
 use crate::quirks::Plain;
 use crate::reader::Reader;
@@ -88,7 +89,7 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
         );
         let identity = reader.identity_scopes();
         let email = EmailRule::read(reader);
-        let offline = reader.optional_flag("OFFLINE");
+        let offline_scope = OfflineScope::read(reader);
         let messages = requested(reader, "MESSAGING_SCOPES");
         let calendar = requested(reader, "CALENDAR_SCOPES");
         let auto_connect = AutoConnect::read(reader);
@@ -122,11 +123,7 @@ fn definition(reader: &Reader<'_>, upper: &str) -> Result<Definition, ConfigErro
         identity,
         email,
         offline: ScopeSet::parse(OFFLINE),
-        offline_scope: match offline {
-            Some(true) => OfflineScope::Always,
-            Some(false) => OfflineScope::Never,
-            None => OfflineScope::IfAnnounced,
-        },
+        offline_scope,
         messages,
         calendar,
         auto_connect,

@@ -16,9 +16,10 @@ use latchkey_domain::{Clock, DomainName, ProviderName, ScopeSet, Subject};
 use latchkey_jwks::KeySet;
 use url::Url;
 
-use crate::definition::{AutoConnect, Definition, OfflineScope, RequestedData};
+use crate::definition::{AutoConnect, Definition, RequestedData};
 use crate::discovery::Metadata;
 use crate::document_cache::{self, CachedDocument};
+use crate::offline_scope::OfflineScope;
 use crate::transport::Http;
 use crate::{
     Access, ProviderAccess, ProviderError, Purpose, Registration, RevocationReach, Rotation,
@@ -120,7 +121,7 @@ impl Provider {
     /// Scopes to request, with regard to the discovery document.
     fn requested_scopes(&self, purpose: Purpose, metadata: &Metadata) -> ScopeSet {
         let offline = match self.definition.offline_scope {
-            OfflineScope::Always => true,
+            OfflineScope::Always | OfflineScope::Afterwards => true,
             OfflineScope::Never => false,
             OfflineScope::IfAnnounced => {
                 let announced = |scope: &str| metadata.scopes.iter().any(|known| known == scope);
@@ -169,6 +170,11 @@ impl Provider {
         let metadata = self.metadata().await?;
         let requested = self.requested_scopes(Purpose::SignIn, &metadata);
         Ok(requested.contains(OFFLINE_ACCESS))
+    }
+
+    /// Returns `true` if a sign-in requests offline access only after it is known who came.
+    pub fn requests_offline_access_afterwards(&self) -> bool {
+        self.definition.offline_scope == OfflineScope::Afterwards
     }
 
     /// Returns `true` if a grant with these scopes gives access to everything that is configured.

@@ -604,3 +604,17 @@ fn requested_scopes_decide_whether_an_account_is_connected() {
     let offline = ("AUTH_OIDC_ACME_SCOPES", "openid offline_access");
     assert!(beyond(&[offline]));
 }
+
+#[test]
+fn offline_access_is_requested_with_the_sign_in_or_afterwards() {
+    let afterwards = |value: &str| {
+        let variable = [("AUTH_OIDC_ACME_OFFLINE", value)];
+        provider("acme", &[&ACME, &variable]).requests_offline_access_afterwards()
+    };
+    assert!(afterwards("afterwards"));
+    assert!(!afterwards("true"));
+    assert!(!afterwards(""));
+    let error = read(&[&ACME, &[("AUTH_OIDC_ACME_OFFLINE", "later")]]).unwrap_err();
+    let expected = "must be true, false or afterwards";
+    assert!(error.to_string().contains(expected), "{error}");
+}
