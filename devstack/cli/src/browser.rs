@@ -111,6 +111,7 @@ pub struct Browser {
     cookies: Vec<Cookie>,
     repeats: bool,
     repeated: usize,
+    submitted: usize,
 }
 
 impl Browser {
@@ -137,6 +138,7 @@ impl Browser {
             cookies: Vec::new(),
             repeats: false,
             repeated: 0,
+            submitted: 0,
         })
     }
 
@@ -150,12 +152,18 @@ impl Browser {
             cookies: Vec::new(),
             repeats: true,
             repeated: 0,
+            submitted: 0,
         }
     }
 
     /// Returns the number of requests that were repeated.
     pub fn repeated(&self) -> usize {
         self.repeated
+    }
+
+    /// Returns the number of forms that [`submit_forms`](Self::submit_forms) has submitted.
+    pub fn submitted(&self) -> usize {
+        self.submitted
     }
 
     /// Opens a URL.
@@ -233,6 +241,7 @@ impl Browser {
                 break;
             };
             page = self.post(target, &form.filled(person)).await?;
+            self.submitted += 1;
             if let Some(next) = page.location.clone().filter(|next| !arrived(next)) {
                 page = self.follow(next, &arrived).await?;
             }

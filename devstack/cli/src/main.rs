@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use devstack::command::carry_out;
+use devstack::providers::Part;
 use devstack::servers::Servers;
 use devstack::test::{Cases, TestOptions};
 use latchkey_servers::{Progress, print_message};
@@ -50,11 +51,14 @@ enum Command {
     /// Run everything for some minutes and draw docs/dashboard-overview.svg from what Prometheus
     /// saw.
     Dashboard,
-    /// Download Keycloak and Ory Hydra and test the life of a grant at each. The exit code is
-    /// 0 only if every step succeeded.
+    /// Download Keycloak and Ory Hydra and test the life of a grant at each, and at Keycloak also
+    /// sign-outs, the client's key and pushed requests. The exit code is 0 only if every step
+    /// succeeded.
     Providers {
         /// Only one of them: keycloak or hydra.
         server: Option<String>,
+        /// Only one part of the steps at Keycloak.
+        part: Option<Part>,
     },
     /// Run all tests on private servers.
     Test {
@@ -89,8 +93,8 @@ async fn run(Arguments { command, release }: Arguments) -> anyhow::Result<i32> {
             std::future::pending().await
         }
         Command::Dashboard => devstack::monitoring::run(&progress).await,
-        Command::Providers { server } => {
-            devstack::providers::run(server.as_deref(), &progress).await
+        Command::Providers { server, part } => {
+            devstack::providers::run(server.as_deref(), part, &progress).await
         }
         Command::Test { random, arguments } => {
             let options = TestOptions {

@@ -1,35 +1,48 @@
 //! `cargo dev providers`: tests everything that can happen to a grant with Keycloak and Ory
-//! Hydra as published, in front of which the three services run.
+//! Hydra as published, in front of which the three services run; at Keycloak also the ends of
+//! sessions, the client's key, and pushed authorization requests.
 //!
 //! This is not part of `cargo dev test`, because both servers have to be downloaded or built
 //! first.
 
+mod credentials;
 mod hydra;
 mod installation;
 mod keycloak;
+mod part;
 mod process;
 mod registration;
 mod results;
 mod scenarios;
 mod stack_client;
+mod visitor;
 
 use std::io::Write as _;
 
 use latchkey_servers::{Progress, free_port};
 
-use crate::stack::{Options, Stack};
+use crate::stack::{Options, ServiceId, Stack};
 use hydra::{Grace, Hydra};
 use installation::Installation;
-use keycloak::Keycloak;
+use keycloak::{Keycloak, Realm};
+pub use part::Part;
 use results::Results;
 use stack_client::StackClient;
 
+/// The order in which the parts run. The last step restarts Keycloak with other settings.
+const PARTS: [Part; 4] = [Part::Grants, Part::Sessions, Part::Keys, Part::Pushed];
+
 /// Installs missing servers, starts everything, runs the scenarios, and prints a table of
 /// expected and actual results. Returns the exit code, which is 0 only if every step succeeded.
+/// `only` names one server, and `part` one part of the steps at Keycloak.
 ///
 /// # Errors
 /// A program is missing, or a server or service does not start.
-pub async fn run(only: Option<&str>, progress: &Progress) -> anyhow::Result<i32> {
+pub async fn run(
+    only: Option<&str>,
+    part: Option<Part>,
+    progress: &Progress,
+) -> anyhow::Result<i32> {
     let wanted = |name: &str| only.is_none_or(|only| only == name);
     let keycloak = if wanted(keycloak::NAME) {
         Some(in_background(installation::keycloak, progress).await?)
@@ -54,6 +67,7 @@ pub async fn run(only: Option<&str>, progress: &Progress) -> anyhow::Result<i32>
     options.group = "providers";
     options.public_port = Some(public_port);
     options.progress = progress.clone();
+    options.auth_replicas = 2;
     let keycloak = keycloak
         .map(|program| Keycloak::new(program, &public_url))
         .transpose()?;
@@ -61,25 +75,36 @@ pub async fn run(only: Option<&str>, progress: &Progress) -> anyhow::Result<i32>
         .map(|program| Hydra::new(program, &public_url))
         .transpose()?;
     if let Some(keycloak) = &keycloak {
-        options.environment.extend(keycloak.variables());
+        for realm in Realm::ALL {
+            options.environment.extend(keycloak.of(realm).variables());
+        }
     }
     if let Some(hydra) = &hydra {
-        options.environment.extend(hydra.variables());
+        options.environment.extend(hydra.variables()?);
     }
-    let stack = Stack::start(options).await?;
+    let mut stack = Stack::start(options).await?;
 
     let mut table = Results::default();
     if let Some(keycloak) = keycloak {
         progress(&format!("starting {}", keycloak.version()));
         keycloak.start().await?;
-        keycloak.prepare().await?;
-        let stack_client = StackClient::new(&stack, keycloak::NAME)?;
-        scenarios::keycloak::run(
-            &stack_client,
-            &keycloak,
-            &mut table.for_server(keycloak::NAME, progress),
-        )
-        .await;
+        for realm in Realm::ALL {
+            keycloak.of(realm).prepare().await?;
+        }
+        let results = &mut table.for_server(keycloak::NAME, progress);
+        let wanted = |known: &Part| part.is_none_or(|part| part == *known);
+        for part in PARTS.into_iter().filter(wanted) {
+            scenarios::keycloak::run(part, &stack, &keycloak, results).await?;
+        }
+        if wanted(&Part::Pushed) {
+            // auth-svc reads the discovery document anew.
+            keycloak.announce_pushed_requests().await?;
+            let auth_svc = stack.service(ServiceId::Auth)?;
+            auth_svc.stop();
+            auth_svc.start().await?;
+            let announced = keycloak.of(Realm::Announced);
+            scenarios::keycloak::run_in(&announced, &stack, results).await?;
+        }
     }
     if let Some(hydra) = hydra {
         progress("starting Hydra");
@@ -87,6 +112,14 @@ pub async fn run(only: Option<&str>, progress: &Progress) -> anyhow::Result<i32>
         hydra.prepare().await?;
         let stack_client = StackClient::new(&stack, hydra::NAME)?;
         scenarios::hydra::run(
+            &stack_client,
+            &hydra,
+            &mut table.for_server(hydra::NAME, progress),
+        )
+        .await;
+        hydra.prepare_client_with_key().await?;
+        let stack_client = StackClient::new(&stack, hydra::KEY_NAME)?;
+        scenarios::hydra::run_with_key(
             &stack_client,
             &hydra,
             &mut table.for_server(hydra::NAME, progress),

@@ -41,6 +41,7 @@ pub struct Stack {
     stranger: KeyPairFiles,
     public_url: String,
     grpc_ports: BTreeMap<ServiceId, u16>,
+    auth_urls: Vec<String>,
     environment: BTreeMap<String, String>,
 }
 
@@ -93,7 +94,17 @@ impl Stack {
             providers: &environment,
         };
         let mut services = BTreeMap::new();
-        services.insert(ServiceId::Auth, wiring.auth(&grpc_ports)?);
+        let mut auth_urls = vec![public_url.clone()];
+        services.insert(
+            ServiceId::Auth,
+            wiring.auth("auth-svc", public_port, &grpc_ports)?,
+        );
+        for replica in 1..options.auth_replicas {
+            let port = free_port()?;
+            let service = wiring.auth(&format!("auth-svc-{replica}"), port, &grpc_ports)?;
+            services.insert(ServiceId::AuthReplica(replica), service);
+            auth_urls.push(format!("http://localhost:{port}"));
+        }
         for (id, port) in &grpc_ports {
             services.insert(*id, wiring.grpc(*id, *port)?);
         }
@@ -110,6 +121,7 @@ impl Stack {
             stranger,
             public_url,
             grpc_ports,
+            auth_urls,
             environment,
         })
     }
@@ -127,6 +139,12 @@ impl Stack {
     /// Returns the origin of auth-svc for browsers.
     pub fn public_url(&self) -> &str {
         &self.public_url
+    }
+
+    /// Returns the address of each replica of auth-svc, for requests that skip the load balancer. The
+    /// first is the public one.
+    pub fn auth_urls(&self) -> &[String] {
+        &self.auth_urls
     }
 
     /// Returns the directory of this run's logs, keys and data.

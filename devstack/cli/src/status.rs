@@ -137,6 +137,9 @@ impl Addresses {
                 });
                 continue;
             }
+            if matches!(id, ServiceId::AuthReplica(_)) {
+                continue;
+            }
             let url = stack.grpc_url(*id)?;
             let address = url.trim_start_matches("https://").to_owned();
             grpc.push((

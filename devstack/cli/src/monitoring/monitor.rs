@@ -230,7 +230,7 @@ fn configuration(stack: &Stack, interval: Duration) -> anyhow::Result<String> {
 
 fn program(id: ServiceId) -> &'static str {
     match id {
-        ServiceId::Auth => "auth-svc",
+        ServiceId::Auth | ServiceId::AuthReplica(_) => "auth-svc",
         ServiceId::Sync => "sync-svc",
         ServiceId::Refresh(_) => "refresh-svc",
     }

@@ -18,6 +18,10 @@ use crate::browser::{Browser, Page};
 
 /// Name of the provider at Latchkey.
 pub(super) const NAME: &str = "hydra";
+/// Name of the provider at which Latchkey has a key, and sessions end.
+pub(super) const KEY_NAME: &str = "hydrakey";
+/// Client of [`KEY_NAME`].
+const KEY_CLIENT: &str = "latchkey-with-a-key";
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How long a replaced refresh token remains valid.
@@ -67,8 +71,23 @@ impl Hydra {
     }
 
     /// Returns the variables with which Latchkey uses this provider.
-    pub(super) fn variables(&self) -> Vec<(String, String)> {
-        registration::variables(NAME, self.issuer())
+    pub(super) fn variables(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let mut variables = registration::variables(NAME, self.issuer());
+        let key_file = self.installation.directory.join("client-key");
+        std::fs::write(&key_file, registration::new_key("hydra")?)?;
+        let with_key = [
+            ("CLIENT_ID", KEY_CLIENT.to_owned()),
+            ("SCOPES", "openid email profile offline_access".to_owned()),
+            ("TOKEN_AUTH_METHOD", "private_key_jwt".to_owned()),
+            ("PRIVATE_KEY_FILE", key_file.display().to_string()),
+            ("SIGN_OUT", "provider".to_owned()),
+        ];
+        variables.extend(registration::variables_with(
+            KEY_NAME,
+            self.issuer(),
+            with_key,
+        ));
+        Ok(variables)
     }
 
     /// Migrates its database, starts it and waits until it is ready.
@@ -131,9 +150,37 @@ impl Hydra {
                 "self": {"issuer": self.issuer()},
                 "login": format!("{}/login", self.pages()),
                 "consent": format!("{}/consent", self.pages()),
+                "logout": format!("{}/logout", self.pages()),
             },
             "oauth2": {"grant": {"refresh_token": {"rotation_grace_period": grace}}},
         })
+    }
+
+    /// Creates the client that has a key.
+    pub(super) async fn prepare_client_with_key(&self) -> anyhow::Result<()> {
+        let client = json!({
+            "client_id": KEY_CLIENT,
+            "grant_types": ["authorization_code", "refresh_token"],
+            "response_types": ["code"],
+            "scope": "openid email profile offline_access",
+            "token_endpoint_auth_method": "private_key_jwt",
+            "token_endpoint_auth_signing_alg": "ES256",
+            "jwks_uri": registration::client_keys_url(&self.public_url),
+            "redirect_uris": registration::redirect_uris(&self.public_url, KEY_NAME),
+            "post_logout_redirect_uris": [registration::signed_out_uri(&self.public_url, KEY_NAME)],
+            "backchannel_logout_uri":
+                registration::backchannel_logout_url(&self.public_url, KEY_NAME),
+            "backchannel_logout_session_required": true,
+        });
+        self.admin(Method::POST, "/clients", Some(client)).await?;
+        Ok(())
+    }
+
+    /// Ends one session as an administrator. Hydra sends logout tokens for it.
+    pub(super) async fn end_session(&self, session: &str) -> anyhow::Result<()> {
+        let path = format!("/oauth2/auth/sessions/login?sid={session}");
+        self.admin(Method::DELETE, &path, None).await?;
+        Ok(())
     }
 
     /// Creates the client.
@@ -227,19 +274,22 @@ impl Hydra {
         )?)
     }
 
-    /// Answers the login page or the consent page, and returns the next URL for the browser.
+    /// Answers the login, consent or logout page, and returns the next URL for the browser.
     async fn answer(&self, page: &Url, login: &str) -> anyhow::Result<Url> {
         let challenge = |name: &str| {
             page.query_pairs()
                 .find_map(|(key, value)| (key == name).then(|| value.into_owned()))
         };
         if let Some(challenge) = challenge("login_challenge") {
-            return self
-                .accept("login", &challenge, json!({"subject": login}))
-                .await;
+            // Hydra has a session only if the login is remembered.
+            let accepted = json!({"subject": login, "remember": true, "remember_for": 3600});
+            return self.accept("login", &challenge, accepted).await;
         }
-        let challenge = challenge("consent_challenge")
-            .context("the URL is neither the login page nor the consent page")?;
+        if let Some(challenge) = challenge("logout_challenge") {
+            return self.accept("logout", &challenge, json!({})).await;
+        }
+        let challenge =
+            challenge("consent_challenge").context("the URL is no page of the application")?;
         let path = format!("/oauth2/auth/requests/consent?consent_challenge={challenge}");
         let asked = self.admin(Method::GET, &path, None).await?;
         let consent = json!({

@@ -1,5 +1,10 @@
-//! Keycloak: a realm, a client that asks for consent, and people.
+//! Keycloak: realms with a client each, and people.
 
+mod realm;
+mod sessions;
+
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -10,43 +15,88 @@ use url::Url;
 
 use super::installation::Installation;
 use super::process::Process;
-use super::registration::{self, CLIENT_ID, CLIENT_SECRET};
+use super::registration::{self, CLIENT_ID};
 use super::scenarios::Server;
 use super::stack_client::{SignInPages, address, client};
 use crate::browser::{Browser, Page, Person};
 
-/// Name of the provider at Latchkey.
-pub(super) const NAME: &str = "keycloak";
-const REALM: &str = "latchkey";
+pub(super) use realm::{NAME, Realm};
+
 const ADMIN: &str = "admin";
 const PASSWORD: &str = "any";
 /// The first start also builds the distribution.
 const START_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// Keycloak in development mode with its data in files.
+/// File with the members that replace those of every discovery document.
+const OVERRIDE: &str = "discovery-override.json";
+
+/// Kind of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SessionKind {
+    /// The session of a browser, in which further sign-ins need no password.
+    Online,
+    /// The session of a grant with offline access.
+    Offline,
+}
+
+/// One realm of a Keycloak in development mode with its data in files.
+#[derive(Clone)]
 pub(super) struct Keycloak {
     installation: Installation,
     port: u16,
     public_url: String,
-    process: Process,
+    process: Arc<Process>,
     http: reqwest::Client,
+    realm: Realm,
 }
 
 impl Keycloak {
     pub(super) fn new(installation: Installation, public_url: &str) -> anyhow::Result<Self> {
         // Data of an earlier run.
         let _ = std::fs::remove_dir_all(installation.directory.join("data/h2"));
-        Ok(Self {
+        let _ = std::fs::remove_file(installation.directory.join(OVERRIDE));
+        let keycloak = Self {
             installation,
             port: free_port()?,
             public_url: public_url.to_owned(),
-            process: Process::default(),
+            process: Arc::default(),
             http: client()?,
-        })
+            realm: Realm::Grants,
+        };
+        keycloak.set_client_keys(&[&registration::new_key("first")?])?;
+        Ok(keycloak)
+    }
+
+    /// Returns another realm of the same server.
+    pub(super) fn of(&self, realm: Realm) -> Self {
+        Self {
+            realm,
+            ..self.clone()
+        }
+    }
+
+    /// Returns the realm.
+    pub(super) fn realm(&self) -> Realm {
+        self.realm
+    }
+
+    /// Returns the path of the file with the keys of the client of [`Realm::Keys`].
+    pub(super) fn client_key_file(&self) -> PathBuf {
+        self.installation.directory.join("client-keys")
     }
 
     pub(super) fn version(&self) -> String {
         format!("Keycloak {}", self.installation.version)
+    }
+
+    /// Replaces the file with the client's keys. The first key signs.
+    pub(super) fn set_client_keys(&self, keys: &[&str]) -> anyhow::Result<()> {
+        let file = self.client_key_file();
+        // The services never see half of it.
+        let new = file.with_extension("new");
+        std::fs::write(&new, keys.join("\n"))?;
+        std::fs::rename(new, file)?;
+        Ok(())
     }
 
     fn base(&self) -> String {
@@ -54,19 +104,26 @@ impl Keycloak {
     }
 
     fn issuer(&self) -> String {
-        format!("{}/realms/{REALM}", self.base())
+        format!("{}/realms/{}", self.base(), self.realm.name())
     }
 
-    /// Returns the variables with which Latchkey uses this provider.
+    /// Returns a path below the realm.
+    fn path(&self, rest: &str) -> String {
+        format!("/{}{rest}", self.realm.name())
+    }
+
+    /// Returns the variables with which Latchkey uses this realm.
     pub(super) fn variables(&self) -> Vec<(String, String)> {
-        registration::variables(NAME, self.issuer())
+        let key_file = self.client_key_file().display().to_string();
+        let more = self.realm.variables(&key_file);
+        registration::variables_with(self.realm.name(), self.issuer(), more)
     }
 
     /// Starts it and waits until it is ready.
     pub(super) async fn start(&self) -> anyhow::Result<()> {
         let directory = &self.installation.directory;
         let log = directory.join("server.log");
-        let spec = ChildSpec::new("keycloak", "sh", directory, &log)
+        let mut spec = ChildSpec::new("keycloak", "sh", directory, &log)
             .arg("bin/kc.sh")
             .arg("start-dev")
             .arg("--http-host=127.0.0.1")
@@ -75,6 +132,13 @@ impl Keycloak {
             .env("KC_BOOTSTRAP_ADMIN_PASSWORD", PASSWORD)
             .env("KC_CACHE", "local")
             .env("JAVA_OPTS_APPEND", "-Xmx768m");
+        let replaced = directory.join(OVERRIDE);
+        if replaced.is_file() {
+            spec = spec.arg(format!(
+                "--spi-well-known--openid-configuration--openid-configuration-override={}",
+                replaced.display()
+            ));
+        }
         let mut child = Child::start(spec)?;
         let master = format!("{}/realms/master", self.base());
         child
@@ -87,28 +151,21 @@ impl Keycloak {
         Ok(())
     }
 
+    /// Restarts it with discovery documents that require pushed authorization requests.
+    pub(super) async fn announce_pushed_requests(&self) -> anyhow::Result<()> {
+        let announced = json!({"require_pushed_authorization_requests": true});
+        let file = self.installation.directory.join(OVERRIDE);
+        std::fs::write(file, announced.to_string())?;
+        self.process.stop();
+        self.start().await
+    }
+
     /// Creates the realm and the client.
     pub(super) async fn prepare(&self) -> anyhow::Result<()> {
-        let realm = json!({
-            "realm": REALM,
-            "enabled": true,
-            "sslRequired": "none",
-            "accessTokenLifespan": 300,
-            "revokeRefreshToken": true,
-            "refreshTokenMaxReuse": 0,
-            "eventsEnabled": true,
-            "enabledEventTypes": ["REFRESH_TOKEN"],
-        });
+        let realm = self.realm.representation();
         self.admin(Method::POST, "", Some(realm)).await?;
-        let client = json!({
-            "clientId": CLIENT_ID,
-            "secret": CLIENT_SECRET,
-            "publicClient": false,
-            "standardFlowEnabled": true,
-            "consentRequired": true,
-            "redirectUris": registration::redirect_uris(&self.public_url, NAME),
-        });
-        self.admin(Method::POST, "/latchkey/clients", Some(client))
+        let client = self.realm.client(&self.public_url);
+        self.admin(Method::POST, &self.path("/clients"), Some(client))
             .await?;
         Ok(())
     }
@@ -124,14 +181,15 @@ impl Keycloak {
             "lastName": "Lovelace",
             "credentials": [{"type": "password", "value": PASSWORD, "temporary": false}],
         });
-        self.admin(Method::POST, "/latchkey/users", Some(person))
+        self.admin(Method::POST, &self.path("/users"), Some(person))
             .await?;
         Ok(())
     }
 
     /// Enables or disables a user account.
     pub(super) async fn enable_person(&self, login: &str, enabled: bool) -> anyhow::Result<()> {
-        let path = format!("/latchkey/users/{}", self.person(login).await?);
+        let person = self.person(login).await?;
+        let path = self.path(&format!("/users/{person}"));
         self.admin(Method::PUT, &path, Some(json!({"enabled": enabled})))
             .await?;
         Ok(())
@@ -139,45 +197,24 @@ impl Keycloak {
 
     /// Deletes a user account.
     pub(super) async fn delete_person(&self, login: &str) -> anyhow::Result<()> {
-        let path = format!("/latchkey/users/{}", self.person(login).await?);
+        let person = self.person(login).await?;
+        let path = self.path(&format!("/users/{person}"));
         self.admin(Method::DELETE, &path, None).await?;
-        Ok(())
-    }
-
-    /// Returns the ids of the person's offline sessions at the client.
-    pub(super) async fn sessions(&self, login: &str) -> anyhow::Result<Vec<String>> {
-        let path = format!(
-            "/latchkey/users/{}/offline-sessions/{}",
-            self.person(login).await?,
-            self.client_uuid().await?
-        );
-        let sessions: Vec<Value> = self.admin(Method::GET, &path, None).await?.json().await?;
-        let ids = sessions.iter().filter_map(|session| session.get("id"));
-        Ok(ids.filter_map(Value::as_str).map(str::to_owned).collect())
-    }
-
-    /// Ends every session of the person as an administrator.
-    pub(super) async fn log_out(&self, login: &str) -> anyhow::Result<()> {
-        let path = format!("/latchkey/users/{}/logout", self.person(login).await?);
-        self.admin(Method::POST, &path, None).await?;
-        for session in self.sessions(login).await? {
-            let path = format!("/latchkey/sessions/{session}?isOffline=true");
-            self.admin(Method::DELETE, &path, None).await?;
-        }
         Ok(())
     }
 
     /// Withdraws the person's consent.
     pub(super) async fn revoke_consent(&self, login: &str) -> anyhow::Result<()> {
         let person = self.person(login).await?;
-        let path = format!("/latchkey/users/{person}/consents/{CLIENT_ID}");
+        let path = self.path(&format!("/users/{person}/consents/{CLIENT_ID}"));
         self.admin(Method::DELETE, &path, None).await?;
         Ok(())
     }
 
     /// Enables or disables the client.
     pub(super) async fn enable_client(&self, enabled: bool) -> anyhow::Result<()> {
-        let path = format!("/latchkey/clients/{}", self.client_uuid().await?);
+        let uuid = self.client_uuid().await?;
+        let path = self.path(&format!("/clients/{uuid}"));
         let mut client: Value = self.admin(Method::GET, &path, None).await?.json().await?;
         if let Some(client) = client.as_object_mut() {
             client.insert("enabled".to_owned(), Value::Bool(enabled));
@@ -188,24 +225,34 @@ impl Keycloak {
 
     /// Changes settings of the realm.
     pub(super) async fn change(&self, settings: Value) -> anyhow::Result<()> {
-        self.admin(Method::PUT, "/latchkey", Some(settings)).await?;
+        self.admin(Method::PUT, &self.path(""), Some(settings))
+            .await?;
         Ok(())
     }
 
     /// Returns the number of refreshes that it has answered.
     pub(super) async fn refreshes(&self) -> anyhow::Result<usize> {
-        let path = "/latchkey/events?type=REFRESH_TOKEN&max=10000";
-        let events: Vec<Value> = self.admin(Method::GET, path, None).await?.json().await?;
+        self.events("REFRESH_TOKEN").await
+    }
+
+    /// Returns the number of refreshes that it has refused.
+    pub(super) async fn refused_refreshes(&self) -> anyhow::Result<usize> {
+        self.events("REFRESH_TOKEN_ERROR").await
+    }
+
+    async fn events(&self, kind: &str) -> anyhow::Result<usize> {
+        let path = self.path(&format!("/events?type={kind}&max=10000"));
+        let events: Vec<Value> = self.admin(Method::GET, &path, None).await?.json().await?;
         Ok(events.len())
     }
 
     async fn person(&self, login: &str) -> anyhow::Result<String> {
-        let path = format!("/latchkey/users?exact=true&username={login}");
+        let path = self.path(&format!("/users?exact=true&username={login}"));
         self.first_id(&path).await
     }
 
     async fn client_uuid(&self) -> anyhow::Result<String> {
-        self.first_id(&format!("/latchkey/clients?clientId={CLIENT_ID}"))
+        self.first_id(&self.path(&format!("/clients?clientId={CLIENT_ID}")))
             .await
     }
 
@@ -299,7 +346,7 @@ impl Server for Keycloak {
     async fn rotate_keys(&self, nth: u32) -> anyhow::Result<()> {
         let priority = 100 * (nth + 2);
         let realm: Value = self
-            .admin(Method::GET, "/latchkey", None)
+            .admin(Method::GET, &self.path(""), None)
             .await?
             .json()
             .await?;
@@ -316,7 +363,7 @@ impl Server for Keycloak {
                 "keySize": ["2048"],
             },
         });
-        self.admin(Method::POST, "/latchkey/components", Some(component))
+        self.admin(Method::POST, &self.path("/components"), Some(component))
             .await?;
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 pub(super) mod hydra;
 pub(super) mod keycloak;
+mod sessions;
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use uuid::Uuid;
 use super::process::Process;
 use super::results::ServerResults;
 use super::stack_client::{SignInPages, StackClient, eventually};
+use super::visitor::Visitor;
 
 type Outcome = anyhow::Result<String>;
 
@@ -27,6 +29,9 @@ const DEAD: &str = "INVALID_REFRESH_TOKEN; the person must sign in";
 const UNTOUCHED: &str = "an outage is reported; the grant lives and is served afterwards";
 const KEYS: &str = "people can sign in at once, also after a second change";
 const GONE: &str = "confirmed by the provider; the access token is refused";
+
+const SIGNED_OUT: &str = "the session at the provider ends, and the browser is back in the app with the \
+                          state of the sign-out; the grant lives";
 
 /// What the steps need from every server.
 pub(super) trait Server: SignInPages {
@@ -52,12 +57,38 @@ impl<S: Server> Scenarios<'_, S> {
     /// Creates a person at the server.
     async fn person(&self, login: &'static str) -> anyhow::Result<PersonAtProvider<'_, S>> {
         self.server.create_person(login).await?;
-        Ok(PersonAtProvider {
+        Ok(self.known(login))
+    }
+
+    /// Returns a person who exists at the server.
+    fn known(&self, login: &'static str) -> PersonAtProvider<'_, S> {
+        PersonAtProvider {
             stack_client: self.stack_client,
             pages: self.server,
             login,
             userinfo: self.server.userinfo(),
+        }
+    }
+
+    /// Returns another browser of a person.
+    fn browser_of(&self, login: &'static str) -> anyhow::Result<Visitor<'_, S>> {
+        Visitor::new(self.stack_client, self.server, login)
+    }
+
+    /// Creates a person at the server and gives them a browser.
+    async fn visitor(&self, login: &'static str) -> anyhow::Result<Visitor<'_, S>> {
+        self.server.create_person(login).await?;
+        self.browser_of(login)
+    }
+
+    /// Waits until the person's account is served.
+    async fn served_account(&self, login: &str) -> anyhow::Result<Uuid> {
+        let account = self.stack_client.account(login).await?.id;
+        eventually("a token after the sign-in", async || {
+            Ok(self.stack_client.token(account).await?.ok())
         })
+        .await?;
+        Ok(account)
     }
 
     /// A response is lost, and the replaced token can be used once more.

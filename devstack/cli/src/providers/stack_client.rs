@@ -1,5 +1,7 @@
 //! What a person and a calling service do with the stack, and the responses that they get.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -8,6 +10,7 @@ use latchkey_proto::token::token_service_client::TokenServiceClient;
 use tonic::Status;
 use tonic::transport::Channel;
 use tonic_types::StatusExt as _;
+use url::Url;
 use uuid::Uuid;
 
 use crate::Stack;
@@ -27,10 +30,19 @@ pub(super) trait SignInPages {
     async fn complete(
         &self,
         browser: &mut Browser,
-        authorize: &url::Url,
+        authorize: &Url,
         login: &str,
-        arrived: impl Fn(&url::Url) -> bool,
+        arrived: impl Fn(&Url) -> bool,
     ) -> anyhow::Result<Page>;
+}
+
+/// What a person saw until the browser was back in the app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Journey {
+    /// Forms of the provider.
+    pub forms: usize,
+    /// Authorization requests.
+    pub requests: usize,
 }
 
 /// A client of the stack for the people and callers of one provider.
@@ -50,6 +62,16 @@ impl<'a> StackClient<'a> {
         })
     }
 
+    /// Returns the name of the provider.
+    pub(super) fn provider(&self) -> &'static str {
+        self.provider
+    }
+
+    /// Returns a client for requests without a browser.
+    pub(super) fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
     /// Signs a person in with a new browser and returns their account once it exists.
     pub(super) async fn sign_in(
         &self,
@@ -57,6 +79,11 @@ impl<'a> StackClient<'a> {
         login: &str,
     ) -> anyhow::Result<Account> {
         self.sign_in_to_app(pages, login).await?;
+        self.account(login).await
+    }
+
+    /// Waits for the person's account.
+    pub(super) async fn account(&self, login: &str) -> anyhow::Result<Account> {
         let handle = address(login);
         eventually(&format!("an account of {handle}"), async || {
             let mut accounts = self.accounts(login).await?;
@@ -77,16 +104,28 @@ impl<'a> StackClient<'a> {
         pages: &impl SignInPages,
         login: &str,
     ) -> anyhow::Result<()> {
-        let app = self.stack.public_url();
         let path = format!("/auth/oidc/{}", self.provider);
         let mut browser = Browser::new()?;
-        let mut next = authorize_address(&mut browser, self.stack, &path).await?;
-        // auth-svc repeats a sign-in without a refresh token once and asks for consent.
-        for _ in 0..2 {
+        let authorize = authorize_address(&mut browser, self.stack, &path).await?;
+        self.complete(&mut browser, pages, login, authorize).await?;
+        Ok(())
+    }
+
+    /// Goes on from the authorization URL until the browser is redirected to the app.
+    pub(super) async fn complete(
+        &self,
+        browser: &mut Browser,
+        pages: &impl SignInPages,
+        login: &str,
+        authorize: Url,
+    ) -> anyhow::Result<Journey> {
+        let app = self.stack.public_url();
+        let forms = browser.submitted();
+        let mut next = authorize;
+        // auth-svc requests once more what the first request left out, or consent.
+        for requests in 1..=2 {
             let back = pages
-                .complete(&mut browser, &next, login, |url| {
-                    url.as_str().starts_with(app)
-                })
+                .complete(browser, &next, login, |url| url.as_str().starts_with(app))
                 .await?;
             let landing = browser.get(back.redirect_target()?.clone()).await?;
             let Some(sent) = &landing.location else {
@@ -97,11 +136,27 @@ impl<'a> StackClient<'a> {
                 );
             };
             if sent.as_str().starts_with(app) {
-                return Ok(());
+                let forms = browser.submitted() - forms;
+                return Ok(Journey { forms, requests });
             }
             next = sent.clone();
         }
         anyhow::bail!("the browser was redirected too often, at last to {next}")
+    }
+
+    /// Returns the session at the provider (`sid`) in which the person's newest session began.
+    pub(super) async fn provider_session(&self, login: &str) -> anyhow::Result<String> {
+        let session: Option<String> = sqlx::query_scalar(
+            "SELECT s.provider_session FROM auth.session s
+             JOIN auth.identity i ON i.user_id = s.user_id
+             WHERE i.provider = $1 AND s.provider = $1 AND i.email = $2
+             ORDER BY s.created_at DESC LIMIT 1",
+        )
+        .bind(self.provider)
+        .bind(address(login))
+        .fetch_one(self.stack.pool())
+        .await?;
+        session.context("the ID token had no sid")
     }
 
     async fn tokens(&self) -> anyhow::Result<TokenServiceClient<Channel>> {
@@ -132,6 +187,29 @@ impl<'a> StackClient<'a> {
             }
         });
         futures::future::try_join_all(calls).await
+    }
+
+    /// Requests tokens of an account again and again until `stop` is set.
+    pub(super) async fn tokens_until(
+        &self,
+        account: Uuid,
+        stop: &AtomicBool,
+    ) -> anyhow::Result<Requested> {
+        let mut client = self.tokens().await?;
+        let mut requested = Requested::default();
+        while !stop.load(Ordering::Relaxed) {
+            let request = token_request(account, Duration::from_secs(1));
+            let answer = client.get_access_token(request).await;
+            match token_or_refusal(answer.map(|answer| answer.into_inner().token))? {
+                Ok(token) => {
+                    requested.answers += 1;
+                    requested.versions.insert(token.version);
+                }
+                Err(refusal) => requested.refusals.push(refusal.reason),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(requested)
     }
 
     /// Requests a new token as after a 401 of the provider's API, and returns it or the
@@ -219,6 +297,17 @@ impl<'a> StackClient<'a> {
         let request = self.http.get(userinfo).bearer_auth(&token.access_token);
         Ok(request.send().await?.status().as_u16())
     }
+}
+
+/// The answers to many requests for tokens of one account.
+#[derive(Debug, Default)]
+pub(super) struct Requested {
+    /// Number of answers with a token.
+    pub answers: usize,
+    /// Versions of the tokens.
+    pub versions: BTreeSet<i64>,
+    /// Reasons of the refusals.
+    pub refusals: Vec<String>,
 }
 
 /// The reason why no token was issued.

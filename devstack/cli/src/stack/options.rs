@@ -19,6 +19,8 @@ pub struct Options {
     /// Variables for the services, which override all others. An empty value removes a
     /// variable.
     pub environment: BTreeMap<String, String>,
+    /// Number of replicas of auth-svc. Browsers use the first.
+    pub auth_replicas: usize,
     /// Number of replicas of refresh-svc.
     pub refresh_replicas: usize,
     /// Starts a [`Proxy`](latchkey_servers::Proxy) between the services and the database.
@@ -48,6 +50,7 @@ impl Options {
             public_port: None,
             inherit: true,
             environment: BTreeMap::new(),
+            auth_replicas: 1,
             refresh_replicas: 1,
             proxy: false,
             access_token_lifetime: Duration::from_hours(1),

@@ -12,6 +12,8 @@ use nix::sys::signal::Signal;
 pub enum ServiceId {
     /// auth-svc.
     Auth,
+    /// A further replica of auth-svc, counted from 1.
+    AuthReplica(usize),
     /// sync-svc.
     Sync,
     /// A replica of refresh-svc, counted from 0.

@@ -87,13 +87,18 @@ pub(super) struct Wiring<'a> {
 }
 
 impl Wiring<'_> {
-    /// Returns auth-svc without starting it.
-    pub(super) fn auth(&self, grpc_ports: &BTreeMap<ServiceId, u16>) -> anyhow::Result<Service> {
+    /// Returns the replica `name` of auth-svc without starting it.
+    pub(super) fn auth(
+        &self,
+        name: &str,
+        port: u16,
+        grpc_ports: &BTreeMap<ServiceId, u16>,
+    ) -> anyhow::Result<Service> {
         let client = self.certificates.client(policy::PAGES)?;
-        let listen = self.public_url.replace("http://localhost", "127.0.0.1");
+        let listen = format!("127.0.0.1:{port}");
         let health = format!("127.0.0.1:{}", free_port()?);
         let mut spec = self
-            .spec("auth-svc", "auth-svc", self.database.auth_url())?
+            .spec("auth-svc", name, self.database.auth_url())?
             .env("PUBLIC_URL", self.public_url)
             .env("HTTP_LISTEN", &listen)
             .env("HEALTH_LISTEN", &health)
@@ -130,7 +135,7 @@ impl Wiring<'_> {
                 format!("refresh-svc-{replica}"),
                 self.database.refresh_url(),
             ),
-            ServiceId::Auth | ServiceId::Sync => {
+            ServiceId::Auth | ServiceId::AuthReplica(_) | ServiceId::Sync => {
                 ("sync-svc", "sync-svc".to_owned(), self.database.sync_url())
             }
         };

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use anyhow::ensure;
 
-use super::{ASKED, BACK, CLIENT, DEAD, GONE, ONE_REFRESH, SHORT, Scenarios, require};
+use super::{
+    ASKED, BACK, CLIENT, DEAD, GONE, IN, ONE_REFRESH, REFRESHED, SHORT, SIGNED_OUT, Scenarios,
+    require,
+};
 use crate::providers::hydra::Hydra;
 use crate::providers::results::ServerResults;
 use crate::providers::stack_client::{StackClient, eventually};
@@ -37,7 +40,73 @@ pub(crate) async fn run(
     require(scenarios.client(results).await, results);
 }
 
+/// Runs the steps of the client with a key, and adds their results.
+pub(crate) async fn run_with_key(
+    stack_client: &StackClient<'_>,
+    server: &Hydra,
+    results: &mut ServerResults<'_>,
+) {
+    let scenarios = Scenarios {
+        stack_client,
+        server,
+    };
+    require(scenarios.client_key(results).await, results);
+    require(scenarios.session_ended(results).await, results);
+    require(scenarios.signs_out_there(results).await, results);
+}
+
 impl Scenarios<'_, Hydra> {
+    async fn client_key(&self, results: &mut ServerResults<'_>) -> anyhow::Result<()> {
+        let keyed = self.person("keyed").await?;
+        results.add("private_key_jwt: sign-in", IN, keyed.connects().await);
+        let account = keyed.signs_in().await?;
+        let happened = keyed.refreshes(account, 3).await;
+        results.add("private_key_jwt: refresh", REFRESHED, happened);
+        let happened = keyed.disconnects(account).await;
+        results.add("private_key_jwt: disconnect", GONE, happened);
+        Ok(())
+    }
+
+    async fn session_ended(&self, results: &mut ServerResults<'_>) -> anyhow::Result<()> {
+        let mut removed = self.visitor("removed").await?;
+        let mut kept = self.visitor("kept").await?;
+        removed.signs_in().await?;
+        kept.signs_in().await?;
+        let account = self.served_account("removed").await?;
+        let ended = removed.credentials().await?;
+        let other = kept.credentials().await?;
+        let happened = async {
+            let session = self.stack_client.provider_session("removed").await?;
+            let times = self
+                .refused_after(&ended, self.server.end_session(&session))
+                .await?;
+            other
+                .require_accepted("the other person", self.stack_client)
+                .await?;
+            let grant = self.known("removed").refreshes(account, 1).await?;
+            Ok(format!("{times}; {grant}"))
+        };
+        results.add(
+            "session ended by an administrator, back-channel",
+            "within 2 s every replica refuses the session and its access token; another person's \
+             session, the account and its grant stay",
+            happened.await,
+        );
+        Ok(())
+    }
+
+    async fn signs_out_there(&self, results: &mut ServerResults<'_>) -> anyhow::Result<()> {
+        let mut person = self.visitor("there").await?;
+        person.signs_in().await?;
+        let account = self.served_account("there").await?;
+        let happened = async {
+            self.returns_from_sign_out(&mut person).await?;
+            self.known("there").refreshes(account, 1).await
+        };
+        results.add("sign-out, provider", SIGNED_OUT, happened.await);
+        Ok(())
+    }
+
     async fn callers(&self, results: &mut ServerResults<'_>) -> anyhow::Result<()> {
         let busy = self.person("busy").await?;
         self.server.set_token_lifetimes(SHORT, REFRESH).await?;

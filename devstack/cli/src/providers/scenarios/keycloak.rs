@@ -1,39 +1,102 @@
 //! The steps at Keycloak.
 
+mod administrator;
+mod client_key;
+mod prompts;
+mod pushed;
+mod sign_out;
+
 use anyhow::ensure;
 use serde_json::json;
 use std::time::Duration;
 
 use super::{ASKED, BACK, CLIENT, DEAD, ONE_REFRESH, SHORT, Scenarios, require};
-use crate::providers::keycloak::Keycloak;
+use crate::Stack;
+use crate::providers::keycloak::{Keycloak, Realm, SessionKind};
+use crate::providers::part::Part;
 use crate::providers::results::ServerResults;
 use crate::providers::stack_client::{StackClient, eventually};
 
-/// Runs every step and adds its result.
+/// Runs the steps of a part and adds their results.
 pub(crate) async fn run(
-    stack_client: &StackClient<'_>,
+    part: Part,
+    stack: &Stack,
     server: &Keycloak,
     results: &mut ServerResults<'_>,
-) {
+) -> anyhow::Result<()> {
+    let realms: &[Realm] = match part {
+        Part::Grants => &[Realm::Grants],
+        Part::Sessions => &[Realm::Company, Realm::Portal],
+        Part::Keys => &[Realm::Keys],
+        Part::Pushed => &[Realm::Pushed],
+    };
+    for realm in realms {
+        run_in(&server.of(*realm), stack, results).await?;
+    }
+    Ok(())
+}
+
+/// Runs the steps of one realm and adds their results.
+pub(crate) async fn run_in(
+    server: &Keycloak,
+    stack: &Stack,
+    results: &mut ServerResults<'_>,
+) -> anyhow::Result<()> {
+    let stack_client = StackClient::new(stack, server.realm().name())?;
     let scenarios = Scenarios {
-        stack_client,
+        stack_client: &stack_client,
         server,
     };
-    require(scenarios.rotation(results).await, results);
-    require(scenarios.callers(results).await, results);
-    require(scenarios.people(results).await, results);
-    require(scenarios.session(results).await, results);
-    require(scenarios.consent(results).await, results);
-    require(scenarios.expiry(results).await, results);
-    require(scenarios.client(results).await, results);
-    require(scenarios.keys(results).await, results);
-    require(scenarios.reuse(results).await, results);
-    require(scenarios.pause(results).await, results);
-    require(scenarios.restart(results).await, results);
-    require(scenarios.disconnect(results).await, results);
+    match server.realm() {
+        Realm::Grants => scenarios.grants(results).await,
+        Realm::Company => scenarios.company(results).await,
+        Realm::Portal => scenarios.portal(results).await,
+        Realm::Keys => require(scenarios.client_key(results).await, results),
+        Realm::Pushed => {
+            let step = "pushed authorization request, required of the client";
+            let outcome = scenarios.pushes_requests("pushing", step, results).await;
+            require(outcome, results);
+        }
+        Realm::Announced => {
+            let step = "pushed authorization request, required by the discovery document";
+            let outcome = scenarios.pushes_requests("announced", step, results).await;
+            require(outcome, results);
+        }
+    }
+    Ok(())
 }
 
 impl Scenarios<'_, Keycloak> {
+    async fn grants(&self, results: &mut ServerResults<'_>) {
+        require(self.rotation(results).await, results);
+        require(self.callers(results).await, results);
+        require(self.people(results).await, results);
+        require(self.session(results).await, results);
+        require(self.consent(results).await, results);
+        require(self.expiry(results).await, results);
+        require(self.client(results).await, results);
+        require(self.keys(results).await, results);
+        require(self.reuse(results).await, results);
+        require(self.pause(results).await, results);
+        require(self.restart(results).await, results);
+        require(self.disconnect(results).await, results);
+    }
+
+    async fn company(&self, results: &mut ServerResults<'_>) {
+        require(self.person_signed_out(results).await, results);
+        require(self.session_ended(results).await, results);
+        require(self.signs_out_here(results).await, results);
+        require(self.one_password_prompt(results).await, results);
+        require(self.connects_again(results).await, results);
+    }
+
+    async fn portal(&self, results: &mut ServerResults<'_>) {
+        require(self.offline_session_ended(results).await, results);
+        require(self.signs_out_there(results).await, results);
+        require(self.signs_out_of_first_session(results).await, results);
+        require(self.prompt_of_a_dropped_session(results).await, results);
+    }
+
     async fn callers(&self, results: &mut ServerResults<'_>) -> anyhow::Result<()> {
         let busy = self.person("busy").await?;
         let brief = json!({"accessTokenLifespan": SHORT.as_secs()});
@@ -180,9 +243,17 @@ impl Scenarios<'_, Keycloak> {
         let account = leaving.signs_in().await?;
         leaving.signs_in_again(account).await?;
         leaving.signs_in_again(account).await?;
-        let before = self.server.sessions("leaving").await?.len();
+        let before = self
+            .server
+            .sessions("leaving", SessionKind::Offline)
+            .await?
+            .len();
         let happened = leaving.disconnects(account).await;
-        let left = self.server.sessions("leaving").await?.len();
+        let left = self
+            .server
+            .sessions("leaving", SessionKind::Offline)
+            .await?
+            .len();
         let happened = happened.and_then(|happened| {
             ensure!(left == 0, "{happened}; {left} of {before} sessions live");
             Ok(format!("{happened}; {before} sessions before, none after"))
