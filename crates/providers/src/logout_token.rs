@@ -37,7 +37,13 @@ pub struct LogoutToken {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoggedOut {
     /// The sessions that began in this session at the provider.
-    Session(ProviderSessionId),
+    Session {
+        /// The session at the provider (`sid`).
+        session: ProviderSessionId,
+        /// Its person (`sub`), if the token names them too. A session of the person of which it is not
+        /// known in which session at the provider it began may be the one that is meant.
+        subject: Option<Subject>,
+    },
     /// The sessions of this person.
     Subject(Subject),
 }
@@ -113,14 +119,21 @@ pub(crate) fn check(
 
 /// A session is narrower than its person, so it decides if the token names both.
 fn logged_out(claims: &Claims, definition: &Definition) -> Result<LoggedOut, LogoutTokenError> {
-    if let Some(session) = id_token::provider_session(claims) {
-        return Ok(LoggedOut::Session(session));
+    let subject = subject(claims, definition);
+    match id_token::provider_session(claims) {
+        Some(session) => Ok(LoggedOut::Session {
+            session,
+            subject: subject.ok(),
+        }),
+        None => subject.map(LoggedOut::Subject),
     }
+}
+
+fn subject(claims: &Claims, definition: &Definition) -> Result<Subject, LogoutTokenError> {
     claims.text("sub").ok_or(LogoutTokenError::NobodyNamed)?;
     let quirks = definition.quirks;
     let subject = quirks.subject(claims, definition.subject_claim.as_deref())?;
-    let subject = subject.parse().map_err(|_| IdTokenError::Subject)?;
-    Ok(LoggedOut::Subject(subject))
+    Ok(subject.parse().map_err(|_| IdTokenError::Subject)?)
 }
 
 #[cfg(test)]
@@ -161,11 +174,14 @@ mod tests {
     #[test]
     fn a_session_is_narrower_than_its_person() {
         let of = |change: Value| judge(&change).unwrap().logged_out;
-        assert_eq!(of(json!({})), LoggedOut::Session("s".parse().unwrap()));
+        let session = |subject: Option<&str>| LoggedOut::Session {
+            session: "s".parse().unwrap(),
+            subject: subject.map(|subject| subject.parse().unwrap()),
+        };
+        assert_eq!(of(json!({})), session(Some("ada")));
         let ada = LoggedOut::Subject("ada".parse().unwrap());
         assert_eq!(of(json!({ "sid": null })), ada);
-        let session = LoggedOut::Session("s".parse().unwrap());
-        assert_eq!(of(json!({ "sub": null })), session);
+        assert_eq!(of(json!({ "sub": null })), session(None));
         let nobody = judge(&json!({ "sub": null, "sid": null }));
         assert_eq!(nobody, Err(LogoutTokenError::NobodyNamed));
     }
