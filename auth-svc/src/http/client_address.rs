@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Once;
 
-use actix_web::dev::ServiceRequest;
+use actix_web::HttpRequest;
 use actix_web::http::header::X_FORWARDED_FOR;
 use ipnet::IpNet;
 use latchkey_config::{ConfigError, Environment};
@@ -49,7 +49,7 @@ impl TrustedProxies {
     }
 
     /// Returns the nearest address that is not a trusted proxy.
-    pub fn client(&self, request: &ServiceRequest) -> Option<IpAddr> {
+    pub fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
         let peer = request.peer_addr()?.ip();
         let forwarded = request.headers().get_all(X_FORWARDED_FOR);
         if self.0.is_empty() {

@@ -1,4 +1,5 @@
-//! Rate limits by client address and by flow (GCRA, by `governor`).
+//! Rate limits by client address, by flow and, for logout tokens, by provider and address (GCRA, by
+//! `governor`).
 //!
 //! The state is in memory, in each replica. An attacker gets at most the limit times the
 //! number of replicas, and a public endpoint writes nothing to the database.
@@ -10,6 +11,7 @@ use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use actix_web::HttpRequest;
 use actix_web::dev::ServiceRequest;
 use ipnet::IpNet;
 use latchkey_config::{ConfigErrors, Environment, read_all};
@@ -27,9 +29,12 @@ const PER_ADDRESS: u32 = 600;
 /// Callbacks of one flow in its ten minutes. A flow needs one; some people reload the page.
 const PER_FLOW: u32 = 10;
 
-/// Logout tokens per second from one provider. They all come from its few addresses, which are not
-/// limited: ten thousand people who are signed out at once take twenty seconds.
-const LOGOUT_TOKENS: Option<NonZeroU32> = NonZeroU32::new(500);
+/// Logout tokens of one provider from one address in [`LOGOUT_PERIOD`], all at once or 500 a second.
+/// All tokens of a provider come from its few addresses, and most providers do not send a refused
+/// one again, so that the session would live: a company of ten thousand can end everybody's at once.
+/// Requests from elsewhere use nothing of it up.
+const LOGOUT_TOKENS: Option<NonZeroU32> = NonZeroU32::new(10_000);
+const LOGOUT_PERIOD: Duration = Duration::from_secs(20);
 
 /// Bounds of both limits; 0 switches one off.
 const LIMITS: RangeInclusive<u32> = 0..=1_000_000;
@@ -55,7 +60,7 @@ pub struct RateLimits {
     proxies: TrustedProxies,
     addresses: Option<Tiers<IpNet, 3>>,
     flows: Option<Tiers<u128, 2>>,
-    logout_tokens: Option<Tiers<ProviderName, 1>>,
+    logout_tokens: Option<Tiers<(ProviderName, IpNet), 3>>,
 }
 
 impl RateLimits {
@@ -80,7 +85,7 @@ impl RateLimits {
             addresses: addresses.and_then(|burst| Tiers::new(burst, minute, MAX_KEYS)),
             flows: flows.and_then(|burst| Tiers::new(burst, flow_lifetime, MAX_KEYS)),
             logout_tokens: LOGOUT_TOKENS
-                .and_then(|burst| Tiers::new(burst, Duration::from_secs(1), MAX_KEYS)),
+                .and_then(|burst| Tiers::new(burst, LOGOUT_PERIOD, MAX_KEYS)),
         })
     }
 
@@ -92,7 +97,8 @@ impl RateLimits {
         let Some(addresses) = &self.addresses else {
             return Ok(());
         };
-        addresses.check(self.proxies.client(request).map(networks_of))
+        let client = self.proxies.client(request.request());
+        addresses.check(client.map(networks_of))
     }
 
     /// Counts a callback of this flow.
@@ -107,15 +113,20 @@ impl RateLimits {
         flows.check(Some([id, id % FLOW_GROUPS]))
     }
 
-    /// Counts a logout token of this provider.
+    /// Counts a logout token of this provider, which may be forged.
     ///
     /// # Errors
-    /// Returns an error if the provider has sent too many.
-    pub fn logout_token(&self, provider: &ProviderName) -> Result<(), TooManyRequests> {
+    /// Returns an error if the address has sent too many of this provider.
+    pub fn logout_token(
+        &self,
+        provider: &ProviderName,
+        request: &HttpRequest,
+    ) -> Result<(), TooManyRequests> {
         let Some(logout_tokens) = &self.logout_tokens else {
             return Ok(());
         };
-        logout_tokens.check(Some([provider.clone()]))
+        let networks = self.proxies.client(request).map(networks_of);
+        logout_tokens.check(networks.map(|all| all.map(|network| (provider.clone(), network))))
     }
 
     /// Deletes idle keys at an interval until `stop` is cancelled.
@@ -130,6 +141,9 @@ impl RateLimits {
             }
             if let Some(flows) = &self.flows {
                 flows.sweep();
+            }
+            if let Some(logout_tokens) = &self.logout_tokens {
+                logout_tokens.sweep();
             }
         }
     }
@@ -146,7 +160,28 @@ fn networks_of(address: IpAddr) -> [IpNet; 3] {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::test::TestRequest;
+
     use super::*;
+
+    // R14: a forged token is counted too, since it is counted before it is verified.
+    #[test]
+    fn a_company_of_ten_thousand_is_signed_out_at_once_and_strangers_do_not_prevent_it() {
+        let limits =
+            RateLimits::from_environment(&Environment::default(), Duration::from_mins(10)).unwrap();
+        let [acme, globex] = ["acme", "globex"].map(|name| name.parse().unwrap());
+        let from = |address: &str| {
+            let peer = format!("{address}:443").parse().unwrap();
+            TestRequest::default().peer_addr(peer).to_http_request()
+        };
+        let [provider, stranger] = [from("192.0.2.7"), from("198.51.100.7")];
+        let mut flood = (0..100_000).map(|_| limits.logout_token(&acme, &stranger));
+        assert!(flood.any(|one| one.is_err()), "a flood ends");
+        for _ in 0..10_000 {
+            assert_eq!(limits.logout_token(&acme, &provider), Ok(()));
+        }
+        assert_eq!(limits.logout_token(&globex, &stranger), Ok(()));
+    }
 
     #[test]
     fn an_address_is_counted_by_its_networks() {

@@ -32,7 +32,7 @@ pub fn explanation(wait: TooManyRequests) -> ProblemDetails {
 
 /// Middleware that refuses an address that makes too many requests. Health probes are not
 /// counted, because they may come from the address of a load balancer, and logout tokens are
-/// counted by provider.
+/// counted separately, because those of a provider come from its few addresses.
 ///
 /// # Errors
 /// Returns the error of the handler.

@@ -2,7 +2,7 @@
 //! has a life of its own.
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use latchkey_domain::{EventId, ProviderName};
 use latchkey_messaging::outbox::{self, Message, Schema};
 use latchkey_proto::events::SessionEnded;
@@ -34,7 +34,7 @@ enum LogoutError {
     NotConfigured,
     #[error("the request does not have one logout_token")]
     NoToken,
-    #[error("the provider sends too many logout tokens: {0}")]
+    #[error("too many logout tokens come from this address: {0}")]
     TooManyRequests(#[from] TooManyRequests),
     #[error(transparent)]
     Token(#[from] LogoutTokenError),
@@ -82,14 +82,15 @@ macro_rules! ends {
             (status = 200, description = "The sessions have ended, or the token was used before"),
             (status = 400, description = "The logout token is missing or not valid", body = serde_json::Value),
             (status = 404, description = "The provider is not configured", body = serde_json::Value),
-            (status = 429, description = "The provider sends too many", body = serde_json::Value),
+            (status = 429, description = "Too many come from this address", body = serde_json::Value),
             (status = 503, description = "The keys of the provider or the database are not available", body = serde_json::Value)))]
         async fn $name(
             state: web::Data<State>,
+            request: HttpRequest,
             provider: web::Path<String>,
             form: web::Bytes,
         ) -> HttpResponse {
-            answer(&state, &provider, &form).await
+            answer(&state, &request, &provider, &form).await
         }
     };
 }
@@ -105,8 +106,8 @@ ends!(
     "Ends sessions at the request of another OpenID provider."
 );
 
-async fn answer(state: &State, name: &str, form: &[u8]) -> HttpResponse {
-    let error = match end(state, name, form).await {
+async fn answer(state: &State, request: &HttpRequest, name: &str, form: &[u8]) -> HttpResponse {
+    let error = match end(state, request, name, form).await {
         Ok(()) => {
             return HttpResponse::Ok()
                 .insert_header(("Cache-Control", "no-store"))
@@ -128,14 +129,19 @@ async fn answer(state: &State, name: &str, form: &[u8]) -> HttpResponse {
 }
 
 #[tracing::instrument(name = "session.backchannel_logout", skip_all, fields(provider = name))]
-async fn end(state: &State, name: &str, form: &[u8]) -> Result<(), LogoutError> {
+async fn end(
+    state: &State,
+    request: &HttpRequest,
+    name: &str,
+    form: &[u8],
+) -> Result<(), LogoutError> {
     let name: ProviderName = name.parse().map_err(|_| LogoutError::NotConfigured)?;
     let provider = state
         .providers
         .get(&name)
         .ok_or(LogoutError::NotConfigured)?;
     let ended = async {
-        state.rate_limits.logout_token(&name)?;
+        state.rate_limits.logout_token(&name, request)?;
         let token = provider.verify_logout_token(&token_of(form)?).await?;
         Ok(within(ANSWER, end_sessions(state, &name, &token)).await?)
     };
