@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -224,6 +224,50 @@ fn a_complete_configuration_passes_the_check() {
         (0, "the configuration is complete"),
         "{error}"
     );
+}
+
+/// The variables of a provider are in the document with `<P>`, or with `<NAME>` if only OpenID
+/// providers have them.
+// R40
+#[test]
+fn every_variable_that_is_read_is_in_the_document() {
+    let document = include_str!("../../../docs/configuration.md");
+    let documented: BTreeSet<&str> = document.split('`').collect();
+    let is_documented = |name: &str| {
+        // Some are read from a file only.
+        documented.contains(name) || documented.contains(format!("{name}_FILE").as_str())
+    };
+    let (code, names, error) = run(&["config", "list"], &complete());
+    assert_eq!(code, 0, "{error}");
+    let names: Vec<&str> = names.lines().collect();
+    for switch in [
+        "SIGN_OUT",
+        "TOKEN_AUTH_METHOD",
+        "PRIVATE_KEY",
+        "ACR_VALUES",
+        "MAX_AGE",
+    ] {
+        let name = format!("AUTH_OIDC_ACME_{switch}");
+        assert!(
+            names.contains(&name.as_str()),
+            "{name} is not read: {names:?}"
+        );
+    }
+    let missing: Vec<&&str> = names
+        .iter()
+        .filter(|name| {
+            let general = |prefix: &str, general: &str| {
+                let rest = name.strip_prefix(prefix);
+                rest.is_some_and(|rest| is_documented(&format!("{general}{rest}")))
+            };
+            !(is_documented(name)
+                || general("AUTH_GOOGLE_", "AUTH_<P>_")
+                || general("AUTH_MICROSOFT_", "AUTH_<P>_")
+                || general("AUTH_OIDC_ACME_", "AUTH_<P>_")
+                || general("AUTH_OIDC_ACME_", "AUTH_OIDC_<NAME>_"))
+        })
+        .collect();
+    assert!(missing.is_empty(), "not in configuration.md: {missing:?}");
 }
 
 // R40

@@ -1,5 +1,5 @@
-//! OpenID Connect RP-Initiated Logout 1.0. The names of the Foundation's modules are in the tests that
-//! answer them.
+//! OpenID Connect RP-Initiated Logout 1.0. Tests with the name of a module of the OpenID Foundation's
+//! suite do what the module does.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ async fn signed_in_at(app: &TestApp, start: &str, person: &str) -> Browser {
 }
 
 /// Signs out as a page of this service does.
-async fn sign_out(browser: &mut Browser, path: &str) -> Response {
+pub async fn sign_out(browser: &mut Browser, path: &str) -> Response {
     let own = [
         ("origin", PUBLIC.to_owned()),
         ("sec-fetch-site", "same-origin".to_owned()),
@@ -54,7 +54,7 @@ fn parameters(url: &str) -> BTreeMap<String, String> {
 }
 
 /// Opens the provider's URL and returns the path and query here to which it sends the browser.
-async fn way_back(app: &TestApp, url: &str) -> String {
+pub async fn way_back(app: &TestApp, url: &str) -> String {
     let base = app.demo.base_url();
     let path = url.strip_prefix(base).unwrap();
     let response = Browser::new(base.to_owned()).get(path).await;
@@ -94,9 +94,9 @@ fn ended(flavour: Flavour, person: Option<&str>) -> EndedSession {
     }
 }
 
-// R50; section 2, rp-init-logout.
+/// R50; section 2: a sign-out ends the session here and then at the provider.
 #[tokio::test]
-async fn a_sign_out_ends_the_session_here_and_then_at_the_provider() {
+async fn oidcc_client_test_rp_init_logout() {
     let app = start().await;
     let mut browser = signed_in(&app, "ada").await;
     let before = browser.clone();
@@ -248,6 +248,36 @@ async fn without_an_end_session_endpoint_the_sign_out_ends_here() {
     }
 }
 
+/// Signs out, and opens what the provider makes of the address to return to: a page that leads nowhere.
+async fn returns_with(change: fn(&str) -> String) {
+    let app = start().await;
+    let mut browser = signed_in(&app, "ada").await;
+    let left = sign_out(&mut browser, "/auth/sign-out").await.refresh_url();
+    let changed = change(&way_back(&app, &left).await);
+    let page = browser.get(&changed).await;
+    assert_eq!(page.status, 400, "{changed}");
+    assert!(page.body.contains("This does not belong to a sign-out"));
+    assert!(!page.headers.contains_key("location"));
+    assert_eq!(browser.me().await, None);
+    assert_eq!(app.demo.ended_sessions().len(), 1);
+}
+
+/// R50; section 3: the provider returns another `state` than that of the request.
+#[tokio::test]
+async fn oidcc_client_test_rp_init_logout_other_state() {
+    returns_with(|back| {
+        let (path, _) = back.split_once("?state=").unwrap();
+        format!("{path}?state=af0ifjsldkj")
+    })
+    .await;
+}
+
+/// R50; section 3: the provider returns no `state`.
+#[tokio::test]
+async fn oidcc_client_test_rp_init_logout_no_state() {
+    returns_with(|back| back.split_once('?').unwrap().0.to_owned()).await;
+}
+
 // R50: section 3; the state is checked on return.
 #[tokio::test]
 async fn a_missing_wrong_or_foreign_state_leads_nowhere_and_changes_nothing() {
@@ -263,9 +293,7 @@ async fn a_missing_wrong_or_foreign_state_leads_nowhere_and_changes_nothing() {
         other.cookies.values().next().unwrap().clone()
     };
     for wrong in [
-        "/auth/oidc/demo/signed-out".to_owned(),
         "/auth/oidc/demo/signed-out?state=".to_owned(),
-        "/auth/oidc/demo/signed-out?state=af0ifjsldkj".to_owned(),
         format!("{back}A"),
         format!("{back}&state={state}"),
         format!("/auth/oidc/demo/signed-out?state={flow_cookie}"),
