@@ -1,11 +1,12 @@
-//! `cargo dev bench`: measures how fast refresh-svc returns tokens, and the path of events. The
-//! launcher builds this program and refresh-svc with `--release`.
+//! `cargo dev bench`: measures how fast refresh-svc returns tokens, the path of events, and the end of
+//! sessions by logout tokens. The launcher builds this program and the services with `--release`.
 
 mod comparison;
 mod database;
 mod events;
 mod faults;
 mod load;
+mod logout;
 mod machine;
 mod notify;
 mod null_service;
@@ -43,6 +44,8 @@ enum Command {
     /// Compare commits into an outbox with commits into tables with and without a trigger that
     /// notifies.
     Notify(options::EventOptions),
+    /// End thousands of sessions by logout tokens of a provider while people sign in.
+    Logout(options::LogoutOptions),
     /// Run the service that does nothing.
     #[command(hide = true)]
     NullService(null_service::Settings),
@@ -56,6 +59,7 @@ async fn main() -> ExitCode {
         Command::Faults(options) => faults::run(options).await,
         Command::Events(options) => events::run(options).await,
         Command::Notify(options) => notify::run(options).await,
+        Command::Logout(options) => Box::pin(logout::run(options)).await,
         Command::NullService(settings) => null_service::serve(settings).await,
     };
     match outcome {

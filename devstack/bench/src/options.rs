@@ -101,3 +101,38 @@ impl EventOptions {
         if self.quick { 200 } else { 2_000 }
     }
 }
+
+/// Command-line options of `cargo dev bench logout`.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct LogoutOptions {
+    /// End 1,000 sessions in ten seconds instead of 10,000 in a minute, for a first impression.
+    #[arg(long)]
+    quick: bool,
+    /// Sign-ins per second.
+    #[arg(long, default_value_t = 10)]
+    pub sign_ins: u32,
+    /// Seconds over which the logout tokens are sent, instead of 60.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: Option<u64>,
+    /// Whether the result is written into the documentation.
+    #[command(flatten)]
+    pub report: ReportOptions,
+}
+
+impl LogoutOptions {
+    /// Returns the number of people who are signed in, each with two sessions.
+    pub fn people(self) -> usize {
+        if self.quick { 500 } else { 5_000 }
+    }
+
+    /// Returns the duration of each measurement.
+    pub fn length(self) -> Duration {
+        let seconds = self.seconds.unwrap_or(if self.quick { 10 } else { 60 });
+        Duration::from_secs(seconds)
+    }
+
+    /// Returns the duration of the sign-ins that are not counted.
+    pub fn warm_up(self) -> Duration {
+        Duration::from_secs(if self.quick { 2 } else { 10 })
+    }
+}

@@ -39,6 +39,17 @@ impl Servers {
         .await
     }
 
+    /// Does the same with [`Postgres::start_durable`].
+    ///
+    /// # Errors
+    /// A server is missing or does not start.
+    pub async fn start_durable(group: &str, progress: &Progress) -> Result<Self, ServerError> {
+        Self::start_with(group, progress, async |directory| {
+            Postgres::start_durable(directory).await
+        })
+        .await
+    }
+
     async fn start_with(
         group: &str,
         progress: &Progress,

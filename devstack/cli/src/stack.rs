@@ -52,7 +52,11 @@ impl Stack {
     /// A server or service does not start. The error contains the end of its log.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         let progress = &options.progress;
-        let servers = Servers::start(options.group, progress).await?;
+        let servers = if options.durable {
+            Servers::start_durable(options.group, progress).await?
+        } else {
+            Servers::start(options.group, progress).await?
+        };
         let directory = servers.directory();
 
         progress("making keys and certificates, migrating the database");

@@ -64,6 +64,7 @@ impl Plan {
         let passes_arguments = own.count() < arguments.len();
         let command = position.and_then(|position| arguments.get(position)?.to_str());
         let (program, bins): (_, &[&str]) = match command {
+            Some("bench") if arguments.iter().any(|one| one == "logout") => (BENCH, &SERVICES),
             Some("bench") => (BENCH, &["refresh-svc"]),
             Some("kubernetes") => (KUBERNETES, &IMAGES),
             Some("faults") => (FAULTS, &SERVICES),
@@ -202,6 +203,12 @@ mod tests {
         );
         assert_eq!((bench.program, bench.directory), (BENCH, "release"));
         assert_eq!(bench.arguments, ["tokens", "--quick"]);
+        let logout = plan(&["bench", "logout"]);
+        assert_eq!(
+            logout.build.join(" "),
+            "build --workspace --release --bin latchkey-bench --bin auth-svc --bin sync-svc \
+             --bin refresh-svc"
+        );
         let kubernetes = plan(&["kubernetes", "--once"]);
         assert_eq!(
             kubernetes.build.join(" "),

@@ -25,6 +25,8 @@ pub struct Options {
     pub refresh_replicas: usize,
     /// Starts a [`Proxy`](latchkey_servers::Proxy) between the services and the database.
     pub proxy: bool,
+    /// PostgreSQL flushes each commit to disk, as in production, for measurements.
+    pub durable: bool,
     /// Lifetime of the demo provider's access tokens.
     pub access_token_lifetime: Duration,
     /// Prints what is being done.
@@ -53,6 +55,7 @@ impl Options {
             auth_replicas: 1,
             refresh_replicas: 1,
             proxy: false,
+            durable: false,
             access_token_lifetime: Duration::from_hours(1),
             progress,
         }
