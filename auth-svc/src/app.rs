@@ -259,7 +259,7 @@ impl Application {
             );
             tasks.spawn("custom hosts", hosts);
         }
-        metrics::create(&self.state, &routes::describe());
+        metrics::create(&self.state, &routes::statuses());
         tasks.spawn(
             "pool metrics",
             measure_pool(self.state.pool.clone(), stop.clone()),

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web};
 use utoipa::openapi::OpenApi;
 
 use crate::account::{connections, members as members_page, overview, sessions};
-use crate::http::router::Routes;
+use crate::http::router::{Routes, Statuses};
 use crate::http::{health, static_files};
 use crate::login::{client_jwks, review_page, sign_in_page, welcome_page};
 use crate::workspace::{custom_domain, domains, invitations, members, verification_link};
@@ -43,6 +43,13 @@ pub fn describe() -> OpenApi {
     let mut routes = Routes::describing();
     add_all(&mut routes);
     routes.into_openapi()
+}
+
+/// Lists the statuses of every route, for the metrics.
+pub fn statuses() -> Statuses {
+    let mut routes = Routes::listing_statuses();
+    add_all(&mut routes);
+    routes.into_statuses()
 }
 
 /// The OpenAPI description of this service.

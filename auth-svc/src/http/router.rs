@@ -4,7 +4,7 @@
 //! path and the methods. Every GET gets HEAD too, and every other method 405. A test fails if
 //! a route is registered anywhere else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::ready;
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ use crate::http::openapi;
 use crate::http::request_limits::{DEFAULT_DEADLINE, LONG_DEADLINE, with_deadline};
 use crate::http::route_pattern::without_rules;
 
+/// The statuses that the handlers of each path answer with, by the path without rules.
+pub type Statuses = BTreeMap<String, BTreeSet<String>>;
+
 /// The routes that are registered with actix-web, or only described.
 pub struct Routes<'a> {
     config: Option<&'a mut web::ServiceConfig>,
@@ -29,6 +32,8 @@ pub struct Routes<'a> {
     /// `None` if the routes are only registered. Every worker of the server registers them, and
     /// the allocator would keep the megabytes of a description for each.
     description: Option<Description>,
+    /// `None` unless the statuses are asked for.
+    statuses: Option<Statuses>,
 }
 
 /// The parts of the OpenAPI description that come from the routes.
@@ -52,6 +57,18 @@ impl<'a> Routes<'a> {
             config: Some(config),
             methods: Vec::new(),
             description: None,
+            statuses: None,
+        }
+    }
+
+    /// Only lists the statuses of the added routes. The descriptions are dropped one after the
+    /// other, so that the megabytes of the whole never exist.
+    pub fn listing_statuses() -> Self {
+        Self {
+            config: None,
+            methods: Vec::new(),
+            description: None,
+            statuses: Some(Statuses::new()),
         }
     }
 
@@ -64,6 +81,7 @@ impl<'a> Routes<'a> {
                 paths: Paths::new(),
                 schemas: openapi::common_schemas().into_iter().collect(),
             }),
+            statuses: None,
         }
     }
 
@@ -83,6 +101,11 @@ impl<'a> Routes<'a> {
     pub fn into_openapi(self) -> OpenApi {
         let Description { paths, schemas } = self.description.unwrap_or_default();
         openapi::document(paths, schemas.into_iter().collect())
+    }
+
+    /// Returns the statuses of the added routes.
+    pub fn into_statuses(self) -> Statuses {
+        self.statuses.unwrap_or_default()
     }
 
     /// Adds a handler at the path of its description.
@@ -162,6 +185,11 @@ impl<'a> Routes<'a> {
         match self.methods.iter_mut().find(|(known, _)| known == pattern) {
             Some((_, known)) => known.extend(served),
             None => self.methods.push((pattern.to_owned(), served)),
+        }
+        if let Some(statuses) = &mut self.statuses {
+            let responses = P::operation().responses.responses;
+            let known = statuses.entry(without_rules(pattern)).or_default();
+            known.extend(responses.into_keys());
         }
         let Some(description) = &mut self.description else {
             return;
