@@ -20,7 +20,7 @@ pub use eventually::{PATIENCE, eventually};
 pub use latchkey_servers::{KeyPairFiles, Proxy};
 pub use metric_receiver::{MetricReceiver, ReceivedFamily};
 pub use publish::publish_confirmed;
-pub use statement_recorder::{Statement, StatementRecorder};
+pub use statement_recorder::{Parameter, Statement, StatementRecorder};
 pub use trace_receiver::{ReceivedSpan, TraceReceiver};
 
 /// Variable with the superuser's URL of the tests' PostgreSQL.

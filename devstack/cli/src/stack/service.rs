@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::time::Duration;
 
-use latchkey_servers::{Child, ChildSpec};
+use latchkey_servers::{Child, ChildSpec, free_port};
 use nix::sys::signal::Signal;
 
 /// Identifies one of the services.
@@ -106,6 +106,35 @@ impl Service {
         self.child
             .as_mut()
             .is_some_and(|child| child.exited().is_none())
+    }
+
+    /// Returns another replica, which is not running: with the same variables, and with ports and a
+    /// log of its own.
+    ///
+    /// # Errors
+    /// No port is free.
+    pub fn replica(&self, name: &str) -> anyhow::Result<Self> {
+        let mut spec = self.spec.clone();
+        name.clone_into(&mut spec.name);
+        spec.log = spec
+            .log
+            .map(|log| log.with_file_name(format!("{name}.log")));
+        let mut replica = Self::new(spec, String::new())?;
+        for variable in ["HTTP_LISTEN", "GRPC_LISTEN", "HEALTH_LISTEN"] {
+            if replica.environment().any(|(known, _)| known == variable) {
+                let address = format!("127.0.0.1:{}", free_port()?);
+                if variable == "HEALTH_LISTEN" {
+                    replica.ready_url = format!("http://{address}/readyz");
+                }
+                replica.set(variable, address);
+            }
+        }
+        Ok(replica)
+    }
+
+    /// Returns its process id while it is running.
+    pub fn process_id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     /// Returns the name of the service.
