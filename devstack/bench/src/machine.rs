@@ -33,15 +33,57 @@ pub fn load() -> f64 {
         .unwrap_or_default()
 }
 
+/// The resident memory of a process in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Resident {
+    /// All of it.
+    pub all: u64,
+    /// Heap and stacks. The rest is the program itself, which the system shares and drops.
+    pub anonymous: u64,
+}
+
 /// Returns the resident memory of a process in bytes.
 pub fn resident(process: u32) -> anyhow::Result<u64> {
+    Ok(resident_parts(process)?.all)
+}
+
+/// Returns the resident memory of a process by its kinds.
+pub fn resident_parts(process: u32) -> anyhow::Result<Resident> {
     let text = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .context("/proc has no VmRSS for the process")?;
-    let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kilobytes * 1024)
+    let bytes = |name: &str| -> anyhow::Result<u64> {
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .with_context(|| format!("/proc has no {name} for the process"))?;
+        let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kilobytes * 1024)
+    };
+    Ok(Resident {
+        all: bytes("VmRSS:")?,
+        anonymous: bytes("RssAnon:")?,
+    })
+}
+
+/// Returns the processor time that a process and its living descendants have used.
+pub fn processor_time_of_family(process: u32) -> anyhow::Result<Duration> {
+    let mut all = processor_time(process)?;
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let name = entry.file_name();
+        let Some(child) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        if parent(child) == Some(process) {
+            // A child may end at any moment.
+            all += processor_time_of_family(child).unwrap_or_default();
+        }
+    }
+    Ok(all)
+}
+
+fn parent(process: u32) -> Option<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let (_, fields) = text.rsplit_once(") ")?;
+    fields.split(' ').nth(1)?.parse().ok()
 }
 
 /// Returns the processor time that a process has used.

@@ -1,11 +1,12 @@
-//! `cargo dev bench`: measures how fast refresh-svc returns tokens, the path of events, and the end of
-//! sessions by logout tokens. The launcher builds this program and the services with `--release`.
+//! `cargo dev bench`: measures how fast refresh-svc returns tokens, sign-ins, the path of events, and the
+//! end of sessions by logout tokens. The launcher builds this program and the services with `--release`.
 
 mod comparison;
 mod database;
 mod events;
 mod faults;
 mod load;
+mod login;
 mod logout;
 mod machine;
 mod notify;
@@ -41,6 +42,9 @@ enum Command {
     Faults(options::ReportOptions),
     /// Measure how fast a relay publishes an outbox, and the time from a commit to a consumer.
     Events(options::EventOptions),
+    /// Measure sign-ins through the callback, the time until their accounts are committed, and the
+    /// path of events with several replicas.
+    Login(options::LoginOptions),
     /// Compare commits into an outbox with commits into tables with and without a trigger that
     /// notifies.
     Notify(options::EventOptions),
@@ -58,6 +62,7 @@ async fn main() -> ExitCode {
         Command::Refusals(options) => refusals::run(options).await,
         Command::Faults(options) => faults::run(options).await,
         Command::Events(options) => events::run(options).await,
+        Command::Login(options) => login::run(&options).await,
         Command::Notify(options) => notify::run(options).await,
         Command::Logout(options) => Box::pin(logout::run(options)).await,
         Command::NullService(settings) => null_service::serve(settings).await,

@@ -136,3 +136,47 @@ impl LogoutOptions {
         Duration::from_secs(if self.quick { 2 } else { 10 })
     }
 }
+
+/// Command-line options of `cargo dev bench login`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LoginOptions {
+    /// Measure with fewer sign-ins, for a first impression.
+    #[arg(long)]
+    quick: bool,
+    /// Whether the result is written into the documentation.
+    #[command(flatten)]
+    pub report: ReportOptions,
+    /// Numbers of replicas with which the path of events is measured.
+    #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
+    pub replicas: Vec<usize>,
+    /// Draw a flame graph, with `perf` and the programs of the crate `inferno`.
+    #[arg(long)]
+    pub flame_graph: bool,
+}
+
+impl LoginOptions {
+    /// Returns the number of sign-ins of the closed loop.
+    pub fn sign_ins(&self) -> usize {
+        if self.quick { 600 } else { 6_000 }
+    }
+
+    /// Returns the number of sign-ins that are recorded and repeated, and of events.
+    pub fn recorded(&self) -> usize {
+        if self.quick { 500 } else { 4_000 }
+    }
+
+    /// Returns the duration of the open loop at half load.
+    pub fn half_load(&self) -> Duration {
+        Duration::from_secs(if self.quick { 5 } else { 30 })
+    }
+
+    /// Returns the number of sign-ins one after the other, and of those that are traced.
+    pub fn single(&self) -> usize {
+        if self.quick { 50 } else { 300 }
+    }
+
+    /// Returns the number of starts of each service.
+    pub fn starts(&self) -> usize {
+        if self.quick { 2 } else { 5 }
+    }
+}

@@ -58,12 +58,16 @@ pub fn write(report: &Report, options: ReportOptions) -> anyhow::Result<()> {
     ];
     let svg = plot::latencies(&curves);
     write_result("tokens", &markdown(report)?, options)?;
-    let plot = if options.keep {
-        docs().join("performance-tokens.svg")
+    Ok(std::fs::write(picture("tokens", options)?, svg)?)
+}
+
+/// Returns the path of the picture of a result.
+pub fn picture(name: &str, options: ReportOptions) -> anyhow::Result<PathBuf> {
+    Ok(if options.keep {
+        docs().join(format!("performance-{name}.svg"))
     } else {
-        results()?.join("tokens.svg")
-    };
-    Ok(std::fs::write(plot, svg)?)
+        results()?.join(format!("{name}.svg"))
+    })
 }
 
 /// Prints a result and writes it below target/bench or, with `--keep`, between its marks in

@@ -64,8 +64,7 @@ impl Plan {
         let passes_arguments = own.count() < arguments.len();
         let command = position.and_then(|position| arguments.get(position)?.to_str());
         let (program, bins): (_, &[&str]) = match command {
-            Some("bench") if arguments.iter().any(|one| one == "logout") => (BENCH, &SERVICES),
-            Some("bench") => (BENCH, &["refresh-svc"]),
+            Some("bench") => (BENCH, &SERVICES),
             Some("kubernetes") => (KUBERNETES, &IMAGES),
             Some("faults") => (FAULTS, &SERVICES),
             Some("proto") => (PROTO, &[]),
@@ -199,7 +198,8 @@ mod tests {
         let bench = plan(&["bench", "tokens", "--quick"]);
         assert_eq!(
             bench.build.join(" "),
-            "build --workspace --release --bin latchkey-bench --bin refresh-svc"
+            "build --workspace --release --bin latchkey-bench --bin auth-svc --bin sync-svc \
+             --bin refresh-svc"
         );
         assert_eq!((bench.program, bench.directory), (BENCH, "release"));
         assert_eq!(bench.arguments, ["tokens", "--quick"]);
