@@ -1,5 +1,7 @@
 //! The one list of routes, and `/openapi.json`, which describes them.
 
+use std::sync::LazyLock;
+
 use actix_web::{HttpResponse, web};
 use utoipa::openapi::OpenApi;
 
@@ -38,8 +40,13 @@ fn add_all(routes: &mut Routes<'_>) {
     members_page::routes(routes);
 }
 
-/// Describes every route.
-pub fn describe() -> OpenApi {
+/// The description as JSON. The structure that it is made of has megabytes, and is dropped at once.
+static DESCRIPTION: LazyLock<Option<web::Bytes>> = LazyLock::new(|| {
+    let json = serde_json::to_vec(&describe()).ok()?;
+    Some(json.into())
+});
+
+fn describe() -> OpenApi {
     let mut routes = Routes::describing();
     add_all(&mut routes);
     routes.into_openapi()
@@ -56,7 +63,13 @@ pub fn statuses() -> Statuses {
 #[utoipa::path(get, path = "/openapi.json", tag = "about",
     responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value)))]
 async fn openapi() -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header(("Cache-Control", "public, max-age=3600"))
-        .json(describe())
+    // In a thread that does nothing else, so that the allocator returns the megabytes to the system:
+    // in the memory of a worker, what is allocated meanwhile would keep them.
+    match web::block(|| DESCRIPTION.clone()).await {
+        Ok(Some(json)) => HttpResponse::Ok()
+            .insert_header(("Cache-Control", "public, max-age=3600"))
+            .content_type("application/json")
+            .body(json),
+        _ => HttpResponse::InternalServerError().finish(),
+    }
 }
