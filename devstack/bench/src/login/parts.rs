@@ -17,7 +17,7 @@ const RATE: f64 = 5.0;
 /// Sign-ins before those that are measured, for connections and prepared statements.
 const WARM_UP: usize = 30;
 /// Spans that have not arrived by then are an error. Services export them every five seconds.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 /// How often the spans are looked at.
 const LOOK: Duration = Duration::from_millis(500);
 

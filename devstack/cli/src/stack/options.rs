@@ -7,6 +7,10 @@ use latchkey_servers::{Progress, silent};
 
 /// How a stack is started.
 #[derive(Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each switch is independent of the others"
+)]
 pub struct Options {
     /// Name of the directory below `target/` for this kind of run.
     pub group: &'static str,
