@@ -256,8 +256,9 @@ impl Position {
 
 /// Channels whose back-off is over, whose worker has reported nothing since
 /// `silent_before`, or whose job is due to be queued again; the longest unchanged first,
-/// at most [`PAGE_SIZE`] (index `channel_running`). Channels at a stage of a newer
-/// version are not returned.
+/// at most [`PAGE_SIZE`]. The index `channel_sweep` has the conditions on `c` that have no
+/// parameter: it leaves out the channels that wait for their next sync. Channels at a
+/// stage of a newer version are not returned.
 pub async fn due_for_sweep(
     connection: &mut PgConnection,
     now: OffsetDateTime,
@@ -271,6 +272,9 @@ pub async fn due_for_sweep(
          JOIN sync.connected_account a ON a.id = c.account_id
          LEFT JOIN sync.sync_job j ON j.channel_id = c.id AND j.generation = c.generation
          WHERE c.sync_status IN ('ONGOING', 'ACTIVE')
+           AND (c.sync_status = 'ONGOING' OR c.throttle_retry_after IS NOT NULL
+                OR c.sync_stage NOT IN ('MESSAGE_LIST_FETCH_PENDING',
+                                        'CALENDAR_EVENT_LIST_FETCH_PENDING'))
            AND a.disconnected_at IS NULL
            AND (c.sync_stage_started_at, c.id) > ($1, $2)
            AND ((c.throttle_retry_after <= $3 AND c.sync_stage = ANY($4))
