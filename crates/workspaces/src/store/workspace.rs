@@ -135,7 +135,8 @@ pub async fn first_of(
     Ok(row.map(Workspace::from))
 }
 
-/// Returns at most two workspaces that approved the domain.
+/// Returns at most two workspaces that approved the domain (index
+/// `approved_access_domain_domain`).
 ///
 /// # Errors
 /// Returns the database's error.
