@@ -15,6 +15,7 @@ mod local_failures;
 mod lookup;
 #[cfg(test)]
 mod model;
+mod pace;
 mod refresh;
 mod renewal;
 mod revoke;

@@ -249,11 +249,16 @@ fn hold(token: AccessToken, credential: &Credential, jitter: f64) -> HeldToken {
         .access_token_expires_at
         .unwrap_or(issued_at + ASSUMED_LIFE);
     let life = Duration::try_from(expires_at - issued_at).unwrap_or_default();
-    let soft_margin = (life / 5).min(MAX_SOFT_MARGIN);
     HeldToken {
         token,
         expires_at,
         life,
-        soft_margin: soft_margin.mul_f64(0.75 + 0.25 * jitter.clamp(0.0, 1.0)),
+        soft_margin: soft_margin(life, jitter),
     }
+}
+
+/// The remaining life with which a token is refreshed in any case; `jitter` from 0 to 1.
+pub fn soft_margin(life: Duration, jitter: f64) -> Duration {
+    let longest = (life / 5).min(MAX_SOFT_MARGIN);
+    longest.mul_f64(0.75 + 0.25 * jitter.clamp(0.0, 1.0))
 }

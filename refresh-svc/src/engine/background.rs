@@ -2,17 +2,20 @@
 //! accounts.
 //!
 //! Accounts in use are refreshed ahead of expiry, so that callers do not wait. Each
-//! replica searches its own cache; the lease ensures one refresh over all replicas, and
-//! the jitter of the margins spreads replicas and accounts. Callers have priority:
-//! refreshes ahead have a small rate limit of their own.
+//! replica searches its own cache; the lease ensures one refresh over all replicas. A
+//! search starts the refreshes that cannot wait, and of the others as many as keep the
+//! load even ([`super::pace`]). Callers have priority: refreshes ahead have a small rate
+//! limit of their own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
+use super::pace::{Paces, early_margin};
 use super::{Engine, RefreshOptions};
 use crate::metrics;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{HeldToken, Snapshot};
 use crate::upstream::SEARCH_SECONDS;
 
 /// Interval of searches for tokens about to expire.
@@ -27,6 +30,7 @@ impl Engine {
             self.stopping.cancelled().await;
             return;
         }
+        let mut paces = Paces::default();
         loop {
             tokio::select! {
                 () = self.stopping.cancelled() => return,
@@ -34,10 +38,14 @@ impl Engine {
             }
             let engine = self.clone();
             // A search through a hundred thousand entries would block a runtime thread.
-            let search = tokio::task::spawn_blocking(move || engine.due()).await;
-            let due = search.unwrap_or_else(|error| {
+            let search = tokio::task::spawn_blocking(move || {
+                let due = engine.due(&mut paces);
+                (due, paces)
+            });
+            let due;
+            (due, paces) = search.await.unwrap_or_else(|error| {
                 tracing::error!(%error, "the search for tokens that expire soon failed");
-                Vec::new()
+                (Vec::new(), Paces::default())
             });
             for snapshot in due {
                 if snapshot.upstream.allows_refresh_ahead(snapshot.health()) {
@@ -67,29 +75,40 @@ impl Engine {
         }
     }
 
-    /// Accounts in use whose token is about to expire, the soonest first.
-    fn due(&self) -> Vec<std::sync::Arc<Snapshot>> {
+    /// Accounts in use whose token expires soon, the soonest first: those that cannot wait,
+    /// and as many others as the pace of their provider allows.
+    fn due(&self, paces: &mut Paces) -> Vec<Arc<Snapshot>> {
         let now = self.parts.clock.now();
-        let mut due: Vec<_> = self
-            .parts
-            .cache
-            .snapshots()
-            .filter(|snapshot| is_due(snapshot, self.parts.ahead_window, now))
-            .collect();
-        due.sort_by_key(|snapshot| snapshot.token.as_ref().map(|token| token.expires_at));
-        due
+        let mut due = Vec::new();
+        for snapshot in self.parts.cache.snapshots() {
+            let Some(token) = token_in_use(&snapshot, self.parts.ahead_window, now) else {
+                continue;
+            };
+            paces.count(snapshot.provider(), token.life);
+            let remaining = token.remaining(now);
+            let early = early_margin(snapshot.account, snapshot.version, token.life);
+            if remaining <= early.max(token.soft_margin) && snapshot.backoff_left().is_none() {
+                due.push((remaining, remaining <= token.soft_margin, snapshot));
+            }
+        }
+        due.sort_by_key(|(remaining, ..)| *remaining);
+        paces.refill(REFRESH_CHECK_EVERY);
+        due.into_iter()
+            .filter_map(|(_, cannot_wait, snapshot)| {
+                let starts = paces.starts(snapshot.provider(), cannot_wait);
+                starts.then_some(snapshot)
+            })
+            .collect()
     }
 }
 
-/// Returns `true` if a refresh now spares a caller the wait. Expired tokens are left to
-/// callers: possibly nobody requests them again.
-fn is_due(snapshot: &Snapshot, window: Duration, now: OffsetDateTime) -> bool {
-    snapshot.refreshable
+/// Returns the valid token of an account in use that can be refreshed. A refresh spares a
+/// caller the wait. Expired tokens are left to callers: possibly nobody requests them
+/// again.
+fn token_in_use(snapshot: &Snapshot, window: Duration, now: OffsetDateTime) -> Option<&HeldToken> {
+    let is_in_use = snapshot.refreshable
         && !snapshot.dead
         && !snapshot.erased
-        && snapshot
-            .valid_token(now)
-            .is_some_and(|token| token.remaining(now) <= token.soft_margin)
-        && snapshot.last_used.within(window, now)
-        && snapshot.backoff_left().is_none()
+        && snapshot.last_used.within(window, now);
+    snapshot.valid_token(now).filter(|_| is_in_use)
 }
