@@ -1,5 +1,6 @@
-//! `cargo dev bench`: measures how fast refresh-svc returns tokens, sign-ins, the path of events, and the
-//! end of sessions by logout tokens. The launcher builds this program and the services with `--release`.
+//! `cargo dev bench`: measures how fast refresh-svc returns tokens, sign-ins, the path of events, the end
+//! of sessions by logout tokens, and what grows with the number of accounts. The launcher builds this
+//! program and the services with `--release`.
 
 mod comparison;
 mod database;
@@ -15,6 +16,7 @@ mod options;
 mod plot;
 mod refusals;
 mod report;
+mod scale;
 mod storm;
 mod testbed;
 mod tokens;
@@ -50,6 +52,8 @@ enum Command {
     Notify(options::EventOptions),
     /// End thousands of sessions by logout tokens of a provider while people sign in.
     Logout(options::LogoutOptions),
+    /// Compare the buffers that each statement touches with few and with many accounts.
+    Scale(options::ScaleOptions),
     /// Run the service that does nothing.
     #[command(hide = true)]
     NullService(null_service::Settings),
@@ -65,6 +69,7 @@ async fn main() -> ExitCode {
         Command::Login(options) => login::run(&options).await,
         Command::Notify(options) => notify::run(options).await,
         Command::Logout(options) => Box::pin(logout::run(options)).await,
+        Command::Scale(options) => scale::run(&options).await,
         Command::NullService(settings) => null_service::serve(settings).await,
     };
     match outcome {

@@ -180,3 +180,17 @@ impl LoginOptions {
         if self.quick { 2 } else { 5 }
     }
 }
+
+/// Command-line options of `cargo dev bench scale`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ScaleOptions {
+    /// Numbers of accounts, separated by commas. An account takes 6 kB of disk.
+    #[arg(long, value_delimiter = ',', default_values_t = [10_000_u64, 1_000_000])]
+    pub accounts: Vec<u64>,
+    /// Number of people who sign in at each size.
+    #[arg(long, default_value_t = 20)]
+    pub people: usize,
+    /// Whether the result is written into the documentation.
+    #[command(flatten)]
+    pub report: ReportOptions,
+}

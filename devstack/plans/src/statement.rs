@@ -1,0 +1,53 @@
+//! The executions of one statement together.
+
+use std::collections::BTreeMap;
+
+use crate::execution::Execution;
+
+/// A statement of one role and its executions.
+#[derive(Debug, Clone)]
+pub struct Statement {
+    /// The role that sent it.
+    pub role: String,
+    /// Its text on one line.
+    pub text: String,
+    /// All of its executions; at least one.
+    pub executions: Vec<Execution>,
+}
+
+/// Groups executions by role and text.
+pub fn grouped(executions: Vec<Execution>) -> Vec<Statement> {
+    let mut groups: BTreeMap<(String, String), Vec<Execution>> = BTreeMap::new();
+    for execution in executions {
+        let key = (execution.role.clone(), execution.text.clone());
+        groups.entry(key).or_default().push(execution);
+    }
+    let statements = groups.into_iter();
+    statements
+        .map(|((role, text), executions)| Statement {
+            role,
+            text,
+            executions,
+        })
+        .collect()
+}
+
+impl Statement {
+    /// Returns the median of the buffers that an execution touches for one row.
+    pub fn buffers(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "far under 2^53")]
+        let of = |execution: &Execution| execution.buffers() as f64 / execution.rows();
+        self.median(of)
+    }
+
+    /// Returns the median of the durations in milliseconds.
+    pub fn milliseconds(&self) -> f64 {
+        self.median(|execution| execution.milliseconds)
+    }
+
+    fn median(&self, of: impl Fn(&Execution) -> f64) -> f64 {
+        let mut values: Vec<f64> = self.executions.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or_default()
+    }
+}
