@@ -19,6 +19,7 @@ mod proxy;
 mod rabbitmq;
 mod registry_packages;
 mod run_directory;
+mod statements;
 
 use std::io::Write as _;
 
@@ -29,10 +30,11 @@ pub use packages::{Package, clock_library, ensure_installed};
 pub use port::{free_port, port_or_free};
 pub use postgres::{Postgres, Volume};
 pub use prometheus::Prometheus;
-pub use proxy::{Disturbance, Proxy};
+pub use proxy::{Direction, Disturbance, Proxy, Verdict, Watch, WatchedConnection};
 pub use rabbitmq::RabbitMq;
 pub use registry_packages::{install_go, install_npm, install_python, python_program};
 pub use run_directory::{RunDirectory, target_directory};
+pub use statements::{Conversation, ExecutedStatement, Parameter, Statement, StatementReader};
 
 /// Prints one line about what is being done, for a person.
 pub type Progress = std::sync::Arc<dyn Fn(&str) + Send + Sync>;

@@ -1,8 +1,9 @@
 //! A TCP proxy in front of a server that simulates network faults: it drops packets without a
-//! reset, delays responses, disturbs all of its connections, and connects to another server after
-//! a fail-over.
+//! reset, delays responses, disturbs all of its connections, connects to another server after a
+//! fail-over, and holds a packet that a watch names.
 
 mod disturbance;
+mod packet_watch;
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,8 +19,10 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::ServerError;
-pub use disturbance::Disturbance;
-use disturbance::{Direction, write};
+use disturbance::write;
+pub use disturbance::{Direction, Disturbance};
+use packet_watch::Watched;
+pub use packet_watch::{Verdict, Watch, WatchedConnection};
 
 const BUFFER: usize = 64 * 1024;
 
@@ -44,6 +47,8 @@ struct Network {
     disturbance: watch::Sender<Option<Disturbance>>,
     /// Cancelled to close the connections that exist at that time.
     closing: Mutex<CancellationToken>,
+    /// Sees the packets of new connections.
+    watch: Mutex<Option<Arc<dyn Watch>>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -76,6 +81,7 @@ impl Proxy {
             delayed: Mutex::default(),
             disturbance: watch::Sender::default(),
             closing: Mutex::default(),
+            watch: Mutex::default(),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&network)));
         Ok(Self {
@@ -149,6 +155,11 @@ impl Proxy {
         std::mem::take(&mut *closing).cancel();
     }
 
+    /// Lets a watch see the packets of the connections that begin from now on.
+    pub fn watch(&self, watch: Arc<dyn Watch>) {
+        *locked(&self.network.watch) = Some(watch);
+    }
+
     /// Delays the next responses to statements that contain these bytes, such as an account's
     /// id. The database executes the statements without delay.
     pub fn delay_responses(&self, bytes: &[u8], duration: Duration, times: usize) {
@@ -183,11 +194,12 @@ async fn accept(listener: TcpListener, network: Arc<Network>) {
             continue;
         };
         let dropped = locked(&network.generation).clone();
+        let watched = Watched::by(locked(&network.watch).as_ref());
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
-        let upstream = (from_client, to_server);
+        let upstream = (from_client, to_server, watched.clone());
         let requests = forward_requests(Arc::clone(&network), peer, upstream, dropped.clone());
-        let downstream = (from_server, to_client);
+        let downstream = (from_server, to_client, watched);
         let responses = forward_responses(Arc::clone(&network), peer, downstream, dropped);
         tokio::spawn(closing.clone().run_until_cancelled_owned(requests));
         tokio::spawn(closing.run_until_cancelled_owned(responses));
@@ -197,7 +209,7 @@ async fn accept(listener: TcpListener, network: Arc<Network>) {
 async fn forward_requests(
     network: Arc<Network>,
     peer: SocketAddr,
-    (mut from, mut to): (OwnedReadHalf, OwnedWriteHalf),
+    (mut from, mut to, watched): (OwnedReadHalf, OwnedWriteHalf, Watched),
     dropped: CancellationToken,
 ) {
     let mut buffer = vec![0; BUFFER];
@@ -213,6 +225,9 @@ async fn forward_requests(
         }
         let sent = buffer.get(..read).unwrap_or_default();
         if sent.is_empty() {
+            return;
+        }
+        if !watched.lets_pass(Direction::Request, sent).await {
             return;
         }
         mark_delayed(&network, peer, sent);
@@ -246,7 +261,7 @@ fn mark_delayed(network: &Network, peer: SocketAddr, sent: &[u8]) {
 async fn forward_responses(
     network: Arc<Network>,
     peer: SocketAddr,
-    (mut from, mut to): (OwnedReadHalf, OwnedWriteHalf),
+    (mut from, mut to, watched): (OwnedReadHalf, OwnedWriteHalf, Watched),
     dropped: CancellationToken,
 ) {
     let mut buffer = vec![0; BUFFER];
@@ -260,6 +275,9 @@ async fn forward_responses(
         };
         let answered = buffer.get(..read).unwrap_or_default();
         if answered.is_empty() {
+            return;
+        }
+        if !watched.lets_pass(Direction::Response, answered).await {
             return;
         }
         if locked(&network.delayed).remove(&peer) {
@@ -279,6 +297,7 @@ async fn forward_responses(
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncWriteExt as _;
+    use tokio::sync::{mpsc, oneshot};
     use tokio::time::timeout;
 
     use super::*;
@@ -350,5 +369,56 @@ mod tests {
         let mut again = TcpStream::connect(proxy.address).await.unwrap();
         again.write_all(b"y").await.unwrap();
         assert_eq!(receives(&mut again, LONG).await, Some(b'y'));
+    }
+
+    /// Holds each packet with an `x` in this direction, and hands its release over.
+    #[derive(Debug, Clone)]
+    struct HoldsX(Direction, mpsc::UnboundedSender<oneshot::Sender<()>>);
+
+    impl Watch for HoldsX {
+        fn connected(&self) -> Box<dyn WatchedConnection> {
+            Box::new(self.clone())
+        }
+    }
+
+    impl WatchedConnection for HoldsX {
+        fn passes(&mut self, direction: Direction, packet: &[u8]) -> Verdict {
+            if direction != self.0 || !packet.contains(&b'x') {
+                return Verdict::Forward;
+            }
+            let (release, released) = oneshot::channel();
+            self.1.send(release).unwrap();
+            Verdict::Hold(released)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_packet_that_a_watch_holds_is_forwarded_or_lost() {
+        for direction in [Direction::Request, Direction::Response] {
+            let (proxy, mut unseen) = echo().await;
+            // Answered, so that this connection begins before the watch.
+            unseen.write_all(b"y").await.unwrap();
+            assert_eq!(receives(&mut unseen, LONG).await, Some(b'y'));
+            let (releases, mut release) = mpsc::unbounded_channel();
+            proxy.watch(Arc::new(HoldsX(direction, releases)));
+            let mut client = TcpStream::connect(proxy.address).await.unwrap();
+            client.write_all(b"y").await.unwrap();
+            assert_eq!(receives(&mut client, LONG).await, Some(b'y'));
+
+            client.write_all(b"x").await.unwrap();
+            let forward = timeout(LONG, release.recv()).await.unwrap().unwrap();
+            let early = receives(&mut client, Duration::from_millis(200)).await;
+            assert_eq!(early, None, "{direction:?}");
+            forward.send(()).unwrap();
+            assert_eq!(receives(&mut client, LONG).await, Some(b'x'));
+
+            client.write_all(b"x").await.unwrap();
+            drop(timeout(LONG, release.recv()).await.unwrap().unwrap());
+            let mut byte = [0];
+            let ended = timeout(LONG, client.read(&mut byte)).await.unwrap();
+            assert_eq!(ended.unwrap_or(0), 0, "{direction:?}");
+            unseen.write_all(b"x").await.unwrap();
+            assert_eq!(receives(&mut unseen, LONG).await, Some(b'x'));
+        }
     }
 }

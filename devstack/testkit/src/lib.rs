@@ -17,10 +17,10 @@ pub use broker::{QueueState, TestBroker};
 pub use certificates::TestCertificates;
 pub use database::{Role, TestDatabase};
 pub use eventually::{PATIENCE, eventually};
-pub use latchkey_servers::{KeyPairFiles, Proxy};
+pub use latchkey_servers::{KeyPairFiles, Parameter, Proxy, Statement};
 pub use metric_receiver::{MetricReceiver, ReceivedFamily};
 pub use publish::publish_confirmed;
-pub use statement_recorder::{Parameter, Statement, StatementRecorder};
+pub use statement_recorder::StatementRecorder;
 pub use trace_receiver::{ReceivedSpan, TraceReceiver};
 
 /// Variable with the superuser's URL of the tests' PostgreSQL.

@@ -29,7 +29,7 @@ pub enum Disturbance {
 
 /// The direction of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
+pub enum Direction {
     /// To the server.
     Request,
     /// To the client.
