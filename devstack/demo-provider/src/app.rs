@@ -13,6 +13,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use crate::held_answer::HeldAnswer;
 use crate::state::State;
 use crate::{Config, Endpoint, Fault, Flavour};
 
@@ -104,8 +105,8 @@ impl App {
         variables
     }
 
-    /// Counts the request and handles it, unless a queued fault is for it. Compresses the
-    /// response if that is switched on.
+    /// Counts the request and handles it, unless a queued fault is for it. Holds the response if
+    /// somebody waits for that, and compresses it if that is switched on.
     pub(crate) async fn serve(
         &self,
         request: &HttpRequest,
@@ -123,6 +124,13 @@ impl App {
             Some(fault) => apply(fault, request, work).await,
             None => work(),
         };
+        let held = {
+            let mut state = self.state();
+            HeldAnswer::take(&mut state.held_answers, endpoint, realm.flavour, grant_type)
+        };
+        if let Some(held) = held {
+            held.released().await;
+        }
         let takes_gzip = request
             .headers()
             .get(ACCEPT_ENCODING)

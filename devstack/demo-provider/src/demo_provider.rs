@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use tokio::sync::oneshot;
 use url::Url;
 
 use crate::app::App;
+use crate::held_answer::HeldAnswer;
 use crate::http_server::{self, RunningServer};
 use crate::id_token;
 use crate::keys::KeyError;
@@ -213,6 +215,19 @@ impl DemoProvider {
     /// Queues a fault.
     pub fn inject(&self, fault: Fault) {
         self.app.state().faults.push(fault);
+    }
+
+    /// Holds the answer to the next token request with this `grant_type`. The receiver gets a
+    /// sender as soon as the request was handled; the answer is sent when that sender sends or is
+    /// dropped. No answer is held after the receiver is dropped.
+    pub fn hold_answer(
+        &self,
+        flavour: Flavour,
+        grant_type: &str,
+    ) -> oneshot::Receiver<oneshot::Sender<()>> {
+        let (held, receiver) = HeldAnswer::new(flavour, grant_type);
+        self.app.state().held_answers.push(held);
+        receiver
     }
 
     /// Answers every refresh with this token with the named sample response from now on.

@@ -68,6 +68,7 @@ mod discovery;
 mod end_session;
 mod fault;
 mod flavour;
+mod held_answer;
 mod http_server;
 mod id_token;
 mod keys;

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use crate::held_answer::HeldAnswer;
 use crate::keys::{KeyError, SigningKey};
 use crate::people::Person;
 use crate::{Endpoint, Fault, Flavour, Misbehaviour, SampleResponse, Settings};
@@ -113,6 +114,7 @@ pub(crate) struct State {
     /// Keys by flavour. The first one signs.
     keys: BTreeMap<Flavour, Vec<SigningKey>>,
     pub faults: Vec<Fault>,
+    pub held_answers: Vec<HeldAnswer>,
     /// Sample responses by the refresh token to which they respond.
     pub sample_responses: HashMap<String, &'static SampleResponse>,
     /// The keys of the client, as they were last fetched from its address.
@@ -144,6 +146,7 @@ impl State {
             consents: BTreeMap::new(),
             keys,
             faults: Vec::new(),
+            held_answers: Vec::new(),
             sample_responses: HashMap::new(),
             client_keys: None,
             assertions: BTreeSet::new(),

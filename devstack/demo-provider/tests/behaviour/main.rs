@@ -269,6 +269,23 @@ async fn faults_come_in_order_and_a_reset_after_work_rotates() {
 }
 
 #[tokio::test]
+async fn an_answer_is_held_until_it_is_released() {
+    let client = client(Flavour::Oidc).await;
+    let first = client.sign_in(&[]).await;
+    let token = &first["refresh_token"];
+    // Nobody waits for this one any more.
+    drop(client.demo.hold_answer(Flavour::Oidc, "refresh_token"));
+    let held = client.demo.hold_answer(Flavour::Oidc, "refresh_token");
+    let releasing = async {
+        let release = held.await.unwrap();
+        assert!(!client.demo.refresh_token_works(token.as_str().unwrap()));
+        release.send(()).unwrap();
+    };
+    let ((status, _), ()) = tokio::join!(client.refresh(token), releasing);
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
 async fn the_page_lists_people_and_scopes() {
     let client = client(Flavour::Google).await;
     let url = client.authorize_url(&[("hd", "acme.example")]);
