@@ -7,6 +7,7 @@ mod database;
 mod failover;
 mod messages;
 mod network;
+mod point;
 mod service;
 
 use crate::environment::Environment;
@@ -36,6 +37,7 @@ pub async fn begin(fault: Fault, environment: &mut Environment) -> anyhow::Resul
         Fault::Failover(loss) => failover::lose_primary(environment, loss)?,
         Fault::StandbyKilled => failover::kill_standby(environment)?,
         Fault::Clock(target, how) => clock::set(environment, target, how.seconds())?,
+        Fault::At(point, signal) => point::begin(environment, point, signal).await?,
     }
     Ok(())
 }
@@ -59,6 +61,7 @@ pub async fn end(fault: Fault, environment: &mut Environment) -> anyhow::Result<
         Fault::Failover(loss) => failover::fail_over(environment, loss).await,
         Fault::StandbyKilled => failover::resume_standby(environment).await,
         Fault::Clock(target, _) => clock::set(environment, target, 0),
+        Fault::At(point, signal) => point::end(environment, point, signal),
         Fault::BrokerConnectionsClosed
         | Fault::DatabaseConnectionsTerminated
         | Fault::BadMessages => Ok(()),

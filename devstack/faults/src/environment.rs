@@ -17,6 +17,8 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
 use crate::fault::{Fault, Link, Server, Target};
+use crate::history::Reached;
+use crate::point_watch::{Held, PointWatch};
 use crate::schedule::Scenario;
 use crate::shadow::Shadow;
 pub use api::Api;
@@ -45,6 +47,12 @@ pub struct Environment {
     pub shadow: Shadow,
     /// The clocks of the services.
     pub clocks: Clocks,
+    /// Holds a service at a named point.
+    pub points: PointWatch,
+    /// The point at which a service was killed or is stopped, if it was reached.
+    pub reached: Option<Reached>,
+    /// What arrives when the service runs again that is stopped at a point.
+    pub held: Option<Held>,
     proxies: BTreeMap<Link, Proxy>,
     /// Leads the suite itself to the primary.
     own_proxy: Proxy,
@@ -105,12 +113,16 @@ impl Environment {
         }
         let shadow = Shadow::start(&stack.servers.rabbitmq.url()).await?;
         let api = Api::new(stack.servers.rabbitmq.api_url())?;
-        let proxies = insert_proxies(&mut stack).await?;
+        let points = PointWatch::default();
+        let proxies = insert_proxies(&mut stack, &points).await?;
         let mut environment = Self {
             standby,
             stack,
             shadow,
             clocks,
+            points,
+            reached: None,
+            held: None,
             proxies,
             own_proxy,
             pool,
@@ -220,7 +232,10 @@ impl Environment {
 
 /// Connects the services to the servers through proxies of their own, and restarts them. The
 /// database then acknowledges a commit only when it is durable.
-async fn insert_proxies(stack: &mut Stack) -> anyhow::Result<BTreeMap<Link, Proxy>> {
+async fn insert_proxies(
+    stack: &mut Stack,
+    points: &PointWatch,
+) -> anyhow::Result<BTreeMap<Link, Proxy>> {
     let mut proxies = BTreeMap::new();
     for link in Link::all() {
         let service = stack.service(link.from.id())?;
@@ -232,6 +247,7 @@ async fn insert_proxies(stack: &mut Stack) -> anyhow::Result<BTreeMap<Link, Prox
             .with_context(|| format!("{} has no {variable}", link.from.name()))?
             .to_owned();
         let (proxy, through) = Proxy::in_front_of(&url).await?;
+        proxy.watch(points.of(link));
         service.set(variable, through);
         proxies.insert(link, proxy);
     }

@@ -6,6 +6,8 @@ use devstack::ServiceId;
 use latchkey_servers::Volume;
 use serde::{Deserialize, Serialize};
 
+use crate::point::{Point, PointSignal};
+
 /// A service that is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -231,6 +233,8 @@ pub enum Fault {
     StandbyKilled,
     /// The clock of a service is wrong.
     Clock(Target, ClockFault),
+    /// A service gets a signal at a named point.
+    At(Point, PointSignal),
 }
 
 impl Fault {
@@ -255,11 +259,13 @@ impl Fault {
             | Self::Conflicts(_)
             | Self::Failover(_)
             | Self::StandbyKilled => (None, Some(Server::Database)),
+            Self::At(..) => (None, None),
         };
         let (target, server) = parts(self);
         let (other_target, other_server) = parts(other);
-        // The deletion of the queue waits for sync-svc and its database.
-        let waits = |fault| fault == Self::QueueDeleted;
+        // The deletion of the queue waits for sync-svc and its database, and a point is waited for
+        // until a service reaches it.
+        let waits = |fault| matches!(fault, Self::QueueDeleted | Self::At(..));
         (target.is_none() || target != other_target)
             && (server.is_none() || server != other_server)
             && !waits(self)
@@ -267,12 +273,14 @@ impl Fault {
     }
 
     /// Returns whether refresh-svc may have asked the provider without storing the answer, so that
-    /// it asks again with the same refresh token.
+    /// it asks again with the same refresh token. At a point this is about the account that reached
+    /// it.
     pub fn may_lose_an_answer_of_the_provider(self) -> bool {
-        matches!(
-            self,
-            Self::Killed(Target::Refresh) | Self::Paused(Target::Refresh)
-        )
+        match self {
+            Self::Killed(target) | Self::Paused(target) => target == Target::Refresh,
+            Self::At(point, _) => point.is_between_request_and_storing(),
+            _ => false,
+        }
     }
 }
 
@@ -309,6 +317,7 @@ impl fmt::Display for Fault {
             Self::Clock(target, how) => {
                 write!(f, "clock of {}: {:+} s", target.name(), how.seconds())
             }
+            Self::At(point, signal) => write!(f, "{} at {point}", signal.name()),
         }
     }
 }
@@ -328,5 +337,8 @@ mod tests {
         let full = Fault::DiskFull(Volume::Data);
         assert!(!full.is_independent_of(Fault::Conflicts(Conflict::Deadlock)));
         assert!(!Fault::Clock(Target::Sync, ClockFault::Ahead).is_independent_of(killed));
+        let at = Fault::At(Point::CodeExchanged, PointSignal::Kill);
+        assert!(!at.is_independent_of(Fault::BadMessages));
+        assert!(!killed.is_independent_of(at));
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use devstack::ServiceId;
 use latchkey_domain::{Clock as _, SystemClock};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -238,6 +239,13 @@ pub enum Entry {
         /// When.
         at: Moment,
     },
+    /// A service reached the named point of a fault.
+    PointReached {
+        /// Number of the fault.
+        number: u64,
+        /// When, and with which account.
+        reached: Reached,
+    },
     /// A fault was ended, and nothing is known of the recovery yet.
     FaultEnded {
         /// Number of the fault.
@@ -282,6 +290,15 @@ impl Call {
     }
 }
 
+/// How a service reached a named point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reached {
+    /// When.
+    pub at: Moment,
+    /// The account that was being handled, if it is known.
+    pub account: Option<Uuid>,
+}
+
 /// A fault as the entries tell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FaultSpan {
@@ -291,6 +308,33 @@ pub struct FaultSpan {
     pub begun: Moment,
     /// When it ended; [`Moment::NEVER`] if it did not.
     pub ended: Moment,
+    /// How its named point was reached; `None` if it has none or was not reached.
+    pub reached: Option<Reached>,
+}
+
+impl FaultSpan {
+    /// Returns when something was broken: a named point is waited for first. `None` if the point was
+    /// not reached.
+    pub fn broken_from(&self) -> Option<Moment> {
+        match self.fault {
+            Fault::At(..) => self.reached.map(|reached| reached.at),
+            _ => Some(self.begun),
+        }
+    }
+
+    /// Returns whether an answer of the provider about this account may have been lost.
+    pub fn may_lose_an_answer(&self, account: Option<Uuid>) -> bool {
+        if self.fault.may_lose_an_answer_of_the_provider() {
+            return true;
+        }
+        // At another point of refresh-svc the request of the account that reached it was not sent
+        // or its answer is stored, but the process may be between the two for other accounts.
+        let Fault::At(point, _) = self.fault else {
+            return false;
+        };
+        let own = self.reached.and_then(|reached| reached.account);
+        matches!(point.service(), ServiceId::Refresh(_)) && (own.is_none() || own != account)
+    }
 }
 
 /// Returns the calls of the entries, in the order in which they were asked.
@@ -341,8 +385,14 @@ pub fn faults(entries: &[Entry]) -> Vec<FaultSpan> {
                         fault: *fault,
                         begun: *at,
                         ended: Moment::NEVER,
+                        reached: None,
                     },
                 );
+            }
+            Entry::PointReached { number, reached } => {
+                if let Some(span) = spans.get_mut(number) {
+                    span.reached = Some(*reached);
+                }
             }
             Entry::FaultEnded { number, at } => {
                 if let Some(span) = spans.get_mut(number) {
@@ -417,6 +467,11 @@ impl History {
         number
     }
 
+    /// Appends that a service reached the named point of a fault.
+    pub fn point_reached(&self, number: u64, reached: Reached) {
+        self.append(Entry::PointReached { number, reached });
+    }
+
     /// Appends that a fault has ended now.
     pub fn fault_ended(&self, number: u64) {
         self.append(Entry::FaultEnded {
@@ -449,6 +504,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::point::{Point, PointSignal};
 
     #[test]
     fn the_file_has_every_entry_in_one_line_each() {
@@ -463,6 +519,12 @@ mod tests {
         history.answered(call, Answer::Done);
         let fault = history.fault_begun(Fault::BrokerKilled);
         history.fault_ended(fault);
+        let at = Fault::At(Point::LeaseTaken, PointSignal::Stop);
+        let reached = Reached {
+            at: Moment(7),
+            account: Some(Uuid::from_u128(1)),
+        };
+        history.point_reached(history.fault_begun(at), reached);
         let entries = history.entries().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         let read: Vec<Entry> = text
@@ -473,7 +535,19 @@ mod tests {
         let calls = calls(&read);
         assert!(calls.iter().all(Call::is_confirmed));
         assert_eq!(calls.first().unwrap().asked, Moment(5));
-        assert_eq!(faults(&read).len(), 1);
+        let faults = faults(&read);
+        let reached: Vec<Option<Reached>> = faults.iter().map(|span| span.reached).collect();
+        assert_eq!(
+            reached,
+            [
+                None,
+                Some(Reached {
+                    at: Moment(7),
+                    account: Some(Uuid::from_u128(1))
+                })
+            ]
+        );
+        assert_eq!(faults.last().unwrap().broken_from(), Some(Moment(7)));
     }
 
     #[test]

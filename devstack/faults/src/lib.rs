@@ -10,6 +10,8 @@ pub mod environment;
 pub mod evidence;
 pub mod fault;
 pub mod history;
+pub mod point;
+pub mod point_watch;
 pub mod report;
 pub mod run;
 pub mod schedule;

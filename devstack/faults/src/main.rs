@@ -14,6 +14,9 @@ use latchkey_faults::run::{RunOptions, run};
 use latchkey_faults::schedule::Scenario;
 use latchkey_servers::{print_message, target_directory};
 
+/// People of a run by default.
+const PEOPLE: usize = 2_000;
+
 /// Breaks servers and services under load, and checks what is left. The exit code is 0 only if no
 /// rule is broken.
 #[derive(Parser)]
@@ -25,9 +28,10 @@ struct Arguments {
     /// After this time nobody begins any more.
     #[arg(long, default_value_t = 10)]
     minutes: u64,
-    /// Number of people, each of whom signs in at least once.
-    #[arg(long, default_value_t = 2_000)]
-    sign_ins: usize,
+    /// Number of people, each of whom signs in at least once: 2,000, or with `--scenario points`
+    /// as many as begin in the time.
+    #[arg(long)]
+    sign_ins: Option<usize>,
     /// People who begin in a second, at most.
     #[arg(long, default_value_t = 20)]
     rate: u32,
@@ -37,6 +41,19 @@ struct Arguments {
     /// Run the release build of the services.
     #[arg(long)]
     release: bool,
+}
+
+impl Arguments {
+    fn people(&self) -> usize {
+        let in_the_time = || {
+            let people = self.minutes.saturating_mul(60 * u64::from(self.rate));
+            usize::try_from(people).unwrap_or(usize::MAX)
+        };
+        self.sign_ins.unwrap_or_else(|| match self.scenario {
+            Scenario::Points => in_the_time(),
+            _ => PEOPLE,
+        })
+    }
 }
 
 #[tokio::main]
@@ -52,7 +69,7 @@ async fn command(arguments: Arguments) -> anyhow::Result<i32> {
     let options = RunOptions {
         scenario: arguments.scenario,
         load: Load {
-            people: arguments.sign_ins,
+            people: arguments.people(),
             rate: arguments.rate,
             at_once: 64,
             token_calls: 20,

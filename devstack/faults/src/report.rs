@@ -1,18 +1,45 @@
 //! The table of a run.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::checker::Violation;
+use crate::fault::Fault;
 use crate::history::{Answer, Call, Entry, FaultSpan, Moment, Operation};
+use crate::point::{Point, PointSignal};
 
 /// Head of the table.
 const HEAD: &str = "\
 | scenario | seed | faults | sign-ins | token calls | lost | doubled | violations | slowest recovery |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 ";
+/// Head of the table of named points.
+const POINTS_HEAD: &str = "
+| service | point | SIGKILL | SIGSTOP | not reached |
+| --- | --- | --- | --- | --- |
+";
 /// Violations that are printed.
 const PRINTED: usize = 30;
+
+/// How often a service was broken at a named point.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PointHits {
+    /// It got SIGKILL.
+    pub killed: usize,
+    /// It got SIGSTOP.
+    pub stopped: usize,
+    /// The point was not reached in time, and nothing happened.
+    pub not_reached: usize,
+}
+
+impl PointHits {
+    fn add(&mut self, other: Self) {
+        self.killed += other.killed;
+        self.stopped += other.stopped;
+        self.not_reached += other.not_reached;
+    }
+}
 
 /// What a run found.
 #[derive(Debug, Clone)]
@@ -21,8 +48,10 @@ pub struct Report {
     pub scenario: &'static str,
     /// The seed.
     pub seed: u64,
-    /// Number of faults.
+    /// Number of faults, without those whose point was not reached.
     pub faults: usize,
+    /// The named points of the run.
+    pub points: BTreeMap<Point, PointHits>,
     /// Number of confirmed sign-ins and connections.
     pub sign_ins: usize,
     /// Number of token calls that got a token.
@@ -47,7 +76,8 @@ impl Report {
         Self {
             scenario,
             seed,
-            faults: faults.len(),
+            faults: faults.iter().filter_map(FaultSpan::broken_from).count(),
+            points: points(faults),
             sign_ins: count(&|call| call.operation.authenticates() && call.is_confirmed()),
             token_calls: count(&|call| matches!(call.answer, Answer::Token { .. })),
             slowest: slowest(entries, calls, faults),
@@ -69,7 +99,33 @@ impl Report {
             .count()
     }
 
-    /// Returns the table in Markdown, and the violations.
+    /// Returns the table of the named points; empty if the run has none.
+    fn points_table(&self) -> String {
+        if self.points.is_empty() {
+            return String::new();
+        }
+        let mut text = POINTS_HEAD.to_owned();
+        let mut row = |service: &str, point: &str, hits: PointHits| {
+            let PointHits {
+                killed,
+                stopped,
+                not_reached,
+            } = hits;
+            let _ = writeln!(
+                text,
+                "| {service} | {point} | {killed} | {stopped} | {not_reached} |"
+            );
+        };
+        let mut all = PointHits::default();
+        for (point, hits) in &self.points {
+            row(point.service_name(), point.name(), *hits);
+            all.add(*hits);
+        }
+        row("", "all", all);
+        text
+    }
+
+    /// Returns the tables in Markdown, and the violations.
     pub fn markdown(&self) -> String {
         let (lost, doubled) = (self.lost(), self.doubled());
         let slowest = self.slowest.map_or_else(String::new, |(time, span)| {
@@ -84,6 +140,7 @@ impl Report {
             self.token_calls,
             self.violations.len() - lost - doubled,
         );
+        text.push_str(&self.points_table());
         for violation in self.violations.iter().take(PRINTED) {
             let _ = write!(text, "\n- {violation}");
         }
@@ -93,6 +150,23 @@ impl Report {
         }
         text
     }
+}
+
+/// Returns how often each named point was reached.
+fn points(faults: &[FaultSpan]) -> BTreeMap<Point, PointHits> {
+    let mut points: BTreeMap<Point, PointHits> = BTreeMap::new();
+    for span in faults {
+        let Fault::At(point, signal) = span.fault else {
+            continue;
+        };
+        let hits = points.entry(point).or_default();
+        match (span.reached, signal) {
+            (None, _) => hits.not_reached += 1,
+            (Some(_), PointSignal::Kill) => hits.killed += 1,
+            (Some(_), PointSignal::Stop) => hits.stopped += 1,
+        }
+    }
+    points
 }
 
 /// Returns the slowest recovery. After a fault has ended, a sign-in, the account of a sign-in and a
@@ -128,6 +202,7 @@ fn slowest(
     };
     faults
         .iter()
+        .filter(|span| span.broken_from().is_some())
         .filter_map(|span| Some((recovery(span)?, *span)))
         .max_by_key(|(time, _)| *time)
 }
@@ -146,8 +221,34 @@ fn first_after(sorted: &[Moment], at: Moment) -> Option<Moment> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::Fault;
-    use crate::history::{Person, Provider};
+    use crate::history::{Person, Provider, Reached};
+
+    #[test]
+    fn a_point_that_is_not_reached_is_counted_apart() {
+        let span = |signal, is_reached: bool| FaultSpan {
+            fault: Fault::At(Point::LeaseTaken, signal),
+            begun: Moment(10),
+            ended: Moment(20),
+            reached: is_reached.then_some(Reached {
+                at: Moment(15),
+                account: None,
+            }),
+        };
+        let faults = [
+            span(PointSignal::Kill, true),
+            span(PointSignal::Stop, true),
+            span(PointSignal::Kill, true),
+            span(PointSignal::Stop, false),
+        ];
+        let report = Report::new("points", 1, &[], (&[], &faults), Vec::new());
+        assert_eq!(report.faults, 3);
+        let text = report.markdown();
+        assert!(
+            text.contains("| refresh-svc | lease taken | 2 | 1 | 1 |"),
+            "{text}"
+        );
+        assert!(text.contains("|  | all | 2 | 1 | 1 |"), "{text}");
+    }
 
     #[test]
     fn a_recovery_lasts_until_the_first_answer_after_the_fault() {
@@ -167,6 +268,7 @@ mod tests {
             fault: Fault::BrokerKilled,
             begun: Moment(10),
             ended: Moment(20),
+            reached: None,
         };
         let calls = [call(5, 9), call(11, 3_000_020), call(12, 9_000_000)];
         let (time, _) = slowest(&[], &calls, &[span]).unwrap();

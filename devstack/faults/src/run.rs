@@ -16,6 +16,7 @@ use crate::driver::{Driver, GivenToken, Load};
 use crate::effects;
 use crate::environment::{Environment, TOKEN_LIFETIME};
 use crate::evidence::{Evidence, Given, Presented};
+use crate::fault::Fault;
 use crate::history::{self, History, Moment};
 use crate::report::Report;
 use crate::schedule::{Scenario, Schedule, Step};
@@ -151,27 +152,39 @@ async fn break_things(
             names.join(" and "),
             step.lasts.as_secs_f64()
         ));
-        cause(environment, history, &step).await?;
+        cause(environment, history, &options.progress, &step).await?;
     }
     Ok(())
 }
 
-/// Begins the faults of a step, waits, ends them, and waits until every service is ready.
+/// Begins the faults of a step, waits, ends them, and waits until every service is ready. A fault
+/// whose named point is not reached ends at once.
 async fn cause(
     environment: &mut Environment,
     history: &History,
+    progress: &Progress,
     step: &Step,
 ) -> anyhow::Result<()> {
     let mut active = Vec::new();
     let mut outcome = Ok(());
+    let mut is_broken = true;
     for fault in &step.faults {
-        active.push((*fault, history.fault_begun(*fault)));
+        let number = history.fault_begun(*fault);
+        active.push((*fault, number));
         outcome = effects::begin(*fault, environment).await;
         if outcome.is_err() {
             break;
         }
+        match (fault, environment.reached) {
+            (Fault::At(..), Some(reached)) => history.point_reached(number, reached),
+            (Fault::At(point, _), None) => {
+                is_broken = false;
+                progress(&format!("not reached: {point}"));
+            }
+            _ => {}
+        }
     }
-    if outcome.is_ok() {
+    if outcome.is_ok() && is_broken {
         sleep(step.lasts).await;
     }
     while let Some((fault, number)) = active.pop() {

@@ -8,6 +8,7 @@ use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::fault::{ClockFault, Conflict, Fault, Link, Loss, NetworkFault, Target};
+use crate::point::{Point, PointSignal};
 
 /// The shortest time for which a fault lasts.
 const SHORTEST: Duration = Duration::from_millis(200);
@@ -15,6 +16,9 @@ const SHORTEST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(4);
 /// The longest pause between two faults.
 const PAUSE: Duration = Duration::from_secs(3);
+/// The same for named points, which one run shall reach hundreds of times.
+const LONGEST_AT_POINT: Duration = Duration::from_secs(1);
+const PAUSE_BEFORE_POINT: Duration = Duration::from_millis(300);
 /// How often a second fault is active at the same time.
 const BOTH: f64 = 0.25;
 
@@ -33,6 +37,8 @@ pub enum Scenario {
     Network,
     /// Messages that nobody should send.
     Messages,
+    /// The services killed and stopped at every named point.
+    Points,
     /// One fault of each important kind, once.
     Short,
     /// Fail-overs between two servers of PostgreSQL.
@@ -51,6 +57,7 @@ impl Scenario {
             Self::Database => "database",
             Self::Network => "network",
             Self::Messages => "messages",
+            Self::Points => "points",
             Self::Short => "short",
             Self::Failover => "failover",
             Self::Clocks => "clocks",
@@ -81,19 +88,28 @@ impl Scenario {
         ];
         let network =
             Link::all().flat_map(|link| NetworkFault::ALL.map(|how| Fault::Network(link, how)));
+        let points = Point::ALL
+            .into_iter()
+            .flat_map(|point| PointSignal::ALL.map(|signal| Fault::At(point, signal)));
         match self {
             Self::Mixed => services
                 .chain(broker)
                 .chain(database)
                 .chain(network)
                 .chain([Fault::BadMessages])
+                .chain(points)
                 .collect(),
             Self::Services => services.collect(),
             Self::Broker => broker.to_vec(),
             Self::Database => database.to_vec(),
             Self::Network => network.collect(),
             Self::Messages => vec![Fault::BadMessages],
+            Self::Points => points.collect(),
             Self::Short => vec![
+                // At first, because a point is reached only while people sign in.
+                Fault::At(Point::DeliveryHandled, PointSignal::Kill),
+                Fault::At(Point::AuthEventPublished, PointSignal::Kill),
+                Fault::At(Point::RequestSent, PointSignal::Stop),
                 Fault::Killed(Target::Auth),
                 Fault::Killed(Target::Sync),
                 Fault::Killed(Target::Refresh),
@@ -118,6 +134,14 @@ impl Scenario {
     pub fn is_short(self) -> bool {
         self == Self::Short
     }
+
+    /// Returns the longest pause before a fault, and the longest time for which one lasts.
+    fn longest(self) -> (Duration, Duration) {
+        match self {
+            Self::Points => (PAUSE_BEFORE_POINT, LONGEST_AT_POINT),
+            _ => (PAUSE, LONGEST),
+        }
+    }
 }
 
 /// A step of a schedule.
@@ -134,6 +158,7 @@ pub struct Step {
 /// An endless sequence of faults. Each fault of the scenario comes once before one comes again.
 #[derive(Debug)]
 pub struct Schedule {
+    scenario: Scenario,
     random: SmallRng,
     faults: Vec<Fault>,
     deck: Vec<Fault>,
@@ -143,6 +168,7 @@ impl Schedule {
     /// Returns the sequence that the seed determines.
     pub fn new(scenario: Scenario, seed: u64) -> Self {
         Self {
+            scenario,
             random: SmallRng::seed_from_u64(seed),
             faults: scenario.faults(),
             deck: Vec::new(),
@@ -181,10 +207,11 @@ impl Iterator for Schedule {
                 faults.push(self.deck.remove(position));
             }
         }
+        let (pause, longest) = self.scenario.longest();
         Some(Step {
-            pause: self.time(Duration::ZERO, PAUSE),
+            pause: self.time(Duration::ZERO, pause),
             faults,
-            lasts: self.time(SHORTEST, LONGEST),
+            lasts: self.time(SHORTEST, longest),
         })
     }
 }
@@ -202,15 +229,25 @@ mod tests {
 
     #[test]
     fn every_fault_comes_before_one_comes_again() {
-        let all = Scenario::Mixed.faults();
-        let mut seen = Vec::new();
-        for step in Schedule::new(Scenario::Mixed, 1) {
-            seen.extend(step.faults);
-            if seen.len() >= all.len() {
-                break;
+        for scenario in [Scenario::Mixed, Scenario::Points] {
+            let all = scenario.faults();
+            let mut seen = Vec::new();
+            for step in Schedule::new(scenario, 1) {
+                seen.extend(step.faults);
+                if seen.len() >= all.len() {
+                    break;
+                }
             }
+            seen.truncate(all.len());
+            assert!(all.iter().all(|fault| seen.contains(fault)));
         }
-        seen.truncate(all.len());
-        assert!(all.iter().all(|fault| seen.contains(fault)));
+    }
+
+    #[test]
+    fn nothing_else_is_broken_while_a_point_is_waited_for() {
+        for step in Schedule::new(Scenario::Mixed, 1).take(500) {
+            let at_point = |fault: &Fault| matches!(fault, Fault::At(..));
+            assert!(step.faults.len() == 1 || !step.faults.iter().any(at_point));
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use latchkey_faults::driver::Load;
+use latchkey_faults::report::PointHits;
 use latchkey_faults::run::{RunOptions, run};
 use latchkey_faults::schedule::Scenario;
 
@@ -24,7 +25,10 @@ async fn nothing_is_lost_and_nothing_is_done_twice_while_servers_and_services_ar
     };
     let report = Box::pin(run(&options)).await?;
     assert!(report.violations.is_empty(), "{}", report.markdown());
-    assert_eq!(report.faults, 5);
+    assert_eq!(report.faults, 8);
+    assert_eq!(report.points.len(), 3);
+    let reached = |hits: &PointHits| hits.not_reached == 0;
+    assert!(report.points.values().all(reached), "{}", report.markdown());
     assert!(report.sign_ins >= 200, "{}", report.markdown());
     assert!(report.token_calls > 0, "{}", report.markdown());
     Ok(())

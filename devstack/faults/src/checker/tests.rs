@@ -6,7 +6,10 @@ use super::check;
 use super::violation::Kind;
 use crate::evidence::{Account, Channel, Database, Evidence, Given, Job, Presented};
 use crate::fault::{ClockFault, Fault, Target};
-use crate::history::{Answer, Call, Choice, FaultSpan, Moment, Operation, Person, Provider};
+use crate::history::{
+    Answer, Call, Choice, FaultSpan, Moment, Operation, Person, Provider, Reached,
+};
+use crate::point::{Point, PointSignal};
 
 const SECOND: u64 = 1_000_000;
 
@@ -335,6 +338,7 @@ fn a_refresh_token_that_is_spent_twice_is_found_outside_the_window() {
         fault: Fault::Killed(Target::Refresh),
         begun: Moment(begun * SECOND),
         ended: Moment((begun + 1) * SECOND),
+        reached: None,
     };
     finds(Kind::RefreshTokenSpentTwice, twice);
     finds(Kind::RefreshTokenSpentTwice, |evidence| {
@@ -350,6 +354,48 @@ fn a_refresh_token_that_is_spent_twice_is_found_outside_the_window() {
         };
         evidence.calls.last_mut().unwrap().answer = refused;
         evidence.database.accounts.first_mut().unwrap().failed = true;
+    });
+}
+
+#[test]
+fn a_refresh_token_is_spent_twice_only_if_its_answer_may_be_lost_at_the_point() {
+    let twice = |evidence: &mut Evidence, point: Point, reached: Option<(u64, u128)>| {
+        let mut again = evidence.presented.first().unwrap().clone();
+        again.at = Moment(55 * SECOND);
+        again.accepted = false;
+        evidence.presented.push(again);
+        evidence.faults.push(FaultSpan {
+            fault: Fault::At(point, PointSignal::Kill),
+            begun: Moment(38 * SECOND),
+            ended: Moment(42 * SECOND),
+            reached: reached.map(|(at, account)| Reached {
+                at: Moment(at * SECOND),
+                account: (account != 0).then(|| id(account)),
+            }),
+        });
+    };
+    // Of the account that reached the point, nothing was asked yet or everything is stored.
+    for point in [Point::LeaseTaken, Point::TokensStored] {
+        finds(Kind::RefreshTokenSpentTwice, |evidence| {
+            twice(evidence, point, Some((41, 1)));
+        });
+        // The process may have asked for another account.
+        finds_nothing(|evidence| twice(evidence, point, Some((41, 7))));
+    }
+    for point in [Point::RequestSent, Point::AnswerRead] {
+        finds_nothing(|evidence| twice(evidence, point, Some((41, 0))));
+        finds_nothing(|evidence| twice(evidence, point, Some((41, 1))));
+        // Nothing was broken before the point was reached.
+        finds(Kind::RefreshTokenSpentTwice, |evidence| {
+            twice(evidence, point, None);
+        });
+        finds(Kind::RefreshTokenSpentTwice, |evidence| {
+            twice(evidence, point, Some((46, 1)));
+        });
+    }
+    // Other services ask no provider.
+    finds(Kind::RefreshTokenSpentTwice, |evidence| {
+        twice(evidence, Point::CodeExchanged, Some((41, 0)));
     });
 }
 

@@ -9,11 +9,11 @@ use uuid::Uuid;
 use super::people::{OfPerson, People};
 use super::violation::{Kind, Violations};
 use crate::evidence::{Evidence, Presented};
-use crate::history::{Answer, Call, FaultSpan, Moment, Operation, Person};
+use crate::history::{Answer, Call, FaultSpan, Moment, Operation, Person, Provider};
 
 /// The window: a fault during which refresh-svc loses an answer of the provider was active at most
-/// this long before or after the provider received the request. Without such a fault refresh-svc
-/// stores the answer before it asks again.
+/// this long before or after the provider received the request, and may have lost the answer for
+/// the account. Without such a fault refresh-svc stores the answer before it asks again.
 pub const WINDOW: Duration = Duration::from_secs(5);
 
 pub(super) fn check(people: &People<'_>, violations: &mut Violations) {
@@ -37,6 +37,11 @@ pub(super) fn check_presented(
     evidence: &Evidence,
     violations: &mut Violations,
 ) -> BTreeSet<String> {
+    let accounts = accounts_of_strict_provider(evidence);
+    let may_be_lost = |presented: &Presented, person: &str| {
+        let account = accounts.get(person).copied();
+        is_in_window(&evidence.faults, account, presented.at)
+    };
     let mut tokens: BTreeMap<&str, Vec<&Presented>> = BTreeMap::new();
     for presented in &evidence.presented {
         tokens.entry(&presented.token).or_default().push(presented);
@@ -48,7 +53,7 @@ pub(super) fn check_presented(
         let after = first.map_or(&[][..], |first| presented.get(first..).unwrap_or_default());
         for pair in after.windows(2) {
             let [before, again] = pair else { continue };
-            if is_in_window(&evidence.faults, before.at) {
+            if may_be_lost(before, &again.person) {
                 unlucky.insert(again.person.clone());
             } else {
                 violations.add(
@@ -59,7 +64,7 @@ pub(super) fn check_presented(
         }
         // The answer was lost, and no later call has asked for the token.
         if let Some(last) = after.last()
-            && is_in_window(&evidence.faults, last.at)
+            && may_be_lost(last, &last.person)
         {
             unlucky.insert(last.person.clone());
         }
@@ -67,11 +72,19 @@ pub(super) fn check_presented(
     unlucky
 }
 
-fn is_in_window(faults: &[FaultSpan], at: Moment) -> bool {
+/// Returns the account of each person at the strict provider by the person's name.
+fn accounts_of_strict_provider(evidence: &Evidence) -> BTreeMap<&str, Uuid> {
+    let accounts = evidence.database.accounts.iter();
+    accounts
+        .filter(|account| account.provider == Provider::Strict.name())
+        .filter_map(|account| Some((account.handle.split('@').next()?, account.id)))
+        .collect()
+}
+
+fn is_in_window(faults: &[FaultSpan], account: Option<Uuid>, at: Moment) -> bool {
     faults.iter().any(|span| {
-        span.fault.may_lose_an_answer_of_the_provider()
-            && span.begun.minus(WINDOW) <= at
-            && at <= span.ended.plus(WINDOW)
+        let is_during = |from: Moment| from.minus(WINDOW) <= at && at <= span.ended.plus(WINDOW);
+        span.may_lose_an_answer(account) && span.broken_from().is_some_and(is_during)
     })
 }
 

@@ -1,0 +1,240 @@
+//! The points that statements reach: what a service lets PostgreSQL execute, and what PostgreSQL
+//! has executed.
+
+use latchkey_servers::{Conversation, Direction, ExecutedStatement, Statement};
+use uuid::Uuid;
+
+use crate::fault::Target;
+use crate::point::Point;
+
+/// Part of a statement in the transaction of a callback.
+const OF_CALLBACK: &str = "INSERT INTO auth.spent_flow";
+/// Part of a statement in the transaction of a delivery.
+const OF_DELIVERY: &str = "INSERT INTO sync.inbox";
+/// Part of the statement that takes the lease of the account `$1` for a refresh.
+const TAKES_LEASE: &str = "intent_at = clock_timestamp()";
+/// Part of the statement that stores the tokens of the account `$1` after a refresh.
+const STORES_TOKENS: &str = "SET sealed_access_token = $4";
+
+/// Reads one connection of a service.
+pub(super) struct Observer {
+    target: Target,
+    conversation: Conversation,
+    /// Whether the last transaction has the statement by which it is recognized.
+    is_recognized: bool,
+}
+
+impl Observer {
+    pub(super) fn of(target: Target) -> Self {
+        Self {
+            target,
+            conversation: Conversation::default(),
+            is_recognized: false,
+        }
+    }
+
+    /// Returns the points that the service reaches with a packet, and their accounts.
+    pub(super) fn see(
+        &mut self,
+        direction: Direction,
+        packet: &[u8],
+    ) -> Vec<(Point, Option<Uuid>)> {
+        match direction {
+            Direction::Request => {
+                let sent = self.conversation.sent(packet).into_iter();
+                sent.filter_map(|statement| self.sent(&statement)).collect()
+            }
+            Direction::Response => {
+                let executed = self.conversation.answered(packet).into_iter();
+                executed.filter_map(|one| self.executed(&one)).collect()
+            }
+        }
+    }
+
+    fn sent(&mut self, statement: &Statement) -> Option<(Point, Option<Uuid>)> {
+        let (part, point) = match self.target {
+            Target::Auth => (OF_CALLBACK, Point::CodeExchanged),
+            Target::Sync => (OF_DELIVERY, Point::DeliveryHandled),
+            Target::Refresh => {
+                let stores = statement.text.contains(STORES_TOKENS);
+                return stores.then(|| (Point::AnswerRead, account(statement)));
+            }
+        };
+        if statement.text == "BEGIN" {
+            self.is_recognized = false;
+        } else if statement.text.contains(part) {
+            self.is_recognized = true;
+        }
+        (self.is_recognized && statement.text == "COMMIT").then_some((point, None))
+    }
+
+    fn executed(&self, executed: &ExecutedStatement) -> Option<(Point, Option<Uuid>)> {
+        let point = match self.target {
+            Target::Auth => Point::SignInCommitted,
+            Target::Sync => Point::DeliveryCommitted,
+            Target::Refresh => return changed(executed),
+        };
+        (self.is_recognized && executed.tag == "COMMIT").then_some((point, None))
+    }
+}
+
+/// Returns the point that an update of refresh-svc reaches if it changed a row.
+fn changed(executed: &ExecutedStatement) -> Option<(Point, Option<Uuid>)> {
+    if executed.tag != "UPDATE 1" {
+        return None;
+    }
+    let statement = &executed.statement;
+    let point = if statement.text.contains(TAKES_LEASE) {
+        Point::LeaseTaken
+    } else if statement.text.contains(STORES_TOKENS) {
+        Point::TokensStored
+    } else {
+        return None;
+    };
+    Some((point, account(statement)))
+}
+
+fn account(statement: &Statement) -> Option<Uuid> {
+    Uuid::from_slice(statement.first_parameter.as_deref()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn simple(text: &str) -> Vec<u8> {
+        message(b'Q', &[text.as_bytes(), b"\0"].concat())
+    }
+
+    fn done(tag: &str) -> Vec<u8> {
+        let complete = message(b'C', &[tag.as_bytes(), b"\0"].concat());
+        [complete, message(b'Z', b"I")].concat()
+    }
+
+    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+        [[kind].as_slice(), &length, body].concat()
+    }
+
+    /// Returns an observer of a connection that has begun.
+    fn observer(target: Target) -> Observer {
+        let mut observer = Observer::of(target);
+        let body = b"\0\x03\0\0user\0ada\0\0";
+        let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+        observer.see(Direction::Request, &[length.as_slice(), body].concat());
+        observer.see(Direction::Response, &message(b'Z', b"I"));
+        observer
+    }
+
+    /// Runs statements and returns the points that each is sent and executed with.
+    fn points(target: Target, statements: &[(Vec<u8>, &str)]) -> Vec<(Point, Option<Uuid>)> {
+        let mut observer = observer(target);
+        let mut points = Vec::new();
+        for (sent, tag) in statements {
+            points.extend(observer.see(Direction::Request, sent));
+            points.extend(observer.see(Direction::Response, &done(tag)));
+        }
+        points
+    }
+
+    #[test]
+    fn the_points_of_a_transaction_are_its_commit_and_the_answer() {
+        for (target, part, before, after) in [
+            (
+                Target::Auth,
+                OF_CALLBACK,
+                Point::CodeExchanged,
+                Point::SignInCommitted,
+            ),
+            (
+                Target::Sync,
+                OF_DELIVERY,
+                Point::DeliveryHandled,
+                Point::DeliveryCommitted,
+            ),
+        ] {
+            let transaction = |statement: &str, end: &'static str, tag: &'static str| {
+                [
+                    (simple("BEGIN"), "BEGIN"),
+                    (simple(statement), "INSERT 0 1"),
+                    (simple(end), tag),
+                ]
+            };
+            let reached = points(target, &transaction(part, "COMMIT", "COMMIT"));
+            assert_eq!(reached, [(before, None), (after, None)]);
+            let other = points(
+                target,
+                &transaction("INSERT INTO other", "COMMIT", "COMMIT"),
+            );
+            assert_eq!(other, []);
+            let rolled_back = points(target, &transaction(part, "ROLLBACK", "ROLLBACK"));
+            assert_eq!(rolled_back, []);
+            // A transaction that failed is rolled back by its commit.
+            let failed = points(target, &transaction(part, "COMMIT", "ROLLBACK"));
+            assert_eq!(failed, [(before, None)]);
+        }
+    }
+
+    #[test]
+    fn the_points_of_a_refresh_have_its_account() {
+        let account = Uuid::from_u128(7);
+        let execute = |text: &str| {
+            let length = 16_u32.to_be_bytes();
+            let names_and_formats = b"\0s\0\0\x01\0\x01\0\x01".as_slice();
+            let bind = [names_and_formats, &length, account.as_bytes(), b"\0\0"].concat();
+            let parse = [b"s\0".as_slice(), text.as_bytes(), b"\0\0\0"].concat();
+            [
+                message(b'P', &parse),
+                message(b'B', &bind),
+                message(b'E', b"\0\0\0\0\0"),
+                message(b'S', b""),
+            ]
+            .concat()
+        };
+        let lease = format!("UPDATE vault.credential SET {TAKES_LEASE}");
+        let store = format!("UPDATE vault.credential {STORES_TOKENS}");
+        let statements = [
+            (execute(&lease), "UPDATE 0"),
+            (execute(&lease), "UPDATE 1"),
+            (execute(&store), "UPDATE 1"),
+            (
+                execute("UPDATE vault.credential SET version = 1"),
+                "UPDATE 1",
+            ),
+        ];
+        assert_eq!(
+            points(Target::Refresh, &statements),
+            [
+                (Point::LeaseTaken, Some(account)),
+                (Point::AnswerRead, Some(account)),
+                (Point::TokensStored, Some(account)),
+            ]
+        );
+    }
+
+    /// A statement that is worded differently would never be recognized.
+    #[test]
+    fn the_services_have_the_statements_by_which_points_are_recognized() {
+        let statements = [
+            (
+                OF_CALLBACK,
+                include_str!("../../../../auth-svc/src/store/used_flow.rs"),
+            ),
+            (
+                OF_DELIVERY,
+                include_str!("../../../../crates/accounts/src/store/inbox.rs"),
+            ),
+            (
+                TAKES_LEASE,
+                include_str!("../../../../refresh-svc/src/store/lease.rs"),
+            ),
+            (
+                STORES_TOKENS,
+                include_str!("../../../../refresh-svc/src/store/commit.rs"),
+            ),
+        ];
+        for (part, source) in statements {
+            assert!(source.contains(part), "{part}");
+        }
+    }
+}
