@@ -21,7 +21,7 @@ use crate::history::Reached;
 use crate::point_watch::{Held, PointWatch};
 use crate::schedule::Scenario;
 use crate::shadow::Shadow;
-pub use api::Api;
+pub use api::{AGE_OF_NUMBERS, Api};
 pub use clocks::Clocks;
 pub use replication::wait_for_standby;
 

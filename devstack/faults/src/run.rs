@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::checker::check;
 use crate::driver::{Driver, GivenToken, Load};
 use crate::effects;
-use crate::environment::{Environment, TOKEN_LIFETIME};
+use crate::environment::{AGE_OF_NUMBERS, Environment, TOKEN_LIFETIME};
 use crate::evidence::{Evidence, Given, Presented};
 use crate::fault::Fault;
 use crate::history::{self, History, Moment};
@@ -23,10 +23,11 @@ use crate::schedule::{Scenario, Schedule, Step};
 
 /// How long the settle phase takes at most.
 const SETTLE_TIMEOUT: Duration = Duration::from_mins(3);
-/// Time between two looks in the settle phase, longer than the age of RabbitMQ's numbers.
+/// Time between two looks in the settle phase.
 const SETTLE_PAUSE: Duration = Duration::from_millis(1_200);
-/// So many looks in a row have to find nothing.
-const SETTLE_LOOKS: usize = 3;
+/// All looks have to find nothing for so long: a message may be handled and cause another one after
+/// RabbitMQ counted.
+const SETTLED_FOR: Duration = AGE_OF_NUMBERS.saturating_add(Duration::from_secs(1));
 /// How long people who are there finish after the end of the time.
 const FINISH_TIMEOUT: Duration = Duration::from_mins(5);
 
@@ -212,7 +213,7 @@ fn once_each(scenario: Scenario) -> Vec<Step> {
 /// Waits until nothing waits in outboxes and queues. Returns what still does.
 async fn settle(environment: &Environment) -> anyhow::Result<String> {
     let begun = Instant::now();
-    let mut quiet = 0;
+    let mut quiet_since = None;
     loop {
         let mut waiting = environment
             .waiting()
@@ -224,8 +225,15 @@ async fn settle(environment: &Environment) -> anyhow::Result<String> {
                 waiting = format!("{shadow} messages in the shadow queue");
             }
         }
-        quiet = if waiting.is_empty() { quiet + 1 } else { 0 };
-        if quiet >= SETTLE_LOOKS || begun.elapsed() > SETTLE_TIMEOUT {
+        if waiting.is_empty() {
+            let since = *quiet_since.get_or_insert_with(Instant::now);
+            if since.elapsed() > SETTLED_FOR {
+                return Ok(waiting);
+            }
+        } else {
+            quiet_since = None;
+        }
+        if begun.elapsed() > SETTLE_TIMEOUT {
             return Ok(waiting);
         }
         sleep(SETTLE_PAUSE).await;

@@ -9,15 +9,17 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties};
 use latchkey_messaging::topology::{EVENTS_EXCHANGE, SYNC_SVC_QUEUE, Subscription};
 use tokio::task::block_in_place;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::command_timeout::COMMAND_TIMEOUT;
-use crate::environment::Environment;
+use crate::environment::{AGE_OF_NUMBERS, Environment};
 use crate::shadow::SHADOW_QUEUE;
 
 /// How long sync-svc may take to empty its queue before the queue is deleted, and to declare it
 /// again, which it does every 30 s.
 const QUEUE_TIMEOUT: Duration = Duration::from_mins(2);
+/// Time between two looks at the queue.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// The share of the memory at which RabbitMQ raises its alarm by default.
 const MEMORY_SHARE: &str = "0.4";
 
@@ -51,22 +53,33 @@ pub(super) async fn close_connections(environment: &mut Environment) -> anyhow::
 /// An event that is published meanwhile has no queue. The shadow queue must not be one, because
 /// then nobody would notice that the binding is gone
 /// (`docs/decisions/0021-unrouted-is-an-alarm.md`). Events that sync-svc still receives after the
-/// shadow queue is unbound are in its inbox, which is evidence too.
+/// shadow queue is unbound are in its inbox, which is evidence too. The unrouted events are not
+/// waited for: people cause new ones as long as the bindings are gone.
 pub(super) async fn delete_queue(environment: &mut Environment) -> anyhow::Result<()> {
     let channel = channel(environment).await?;
     unbind(&channel, SHADOW_QUEUE).await?;
     let api = environment.api();
+    let mut empty_since = None;
     eventually(QUEUE_TIMEOUT, "an empty queue of sync-svc", async || {
-        // sync-svc declares its bindings again every 30 s, and the numbers are one second old.
+        // sync-svc declares its bindings again every 30 s.
         unbind(&channel, SYNC_SVC_QUEUE).await?;
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        let is_empty = api.waiting().await == Some(0);
-        let is_unbound = api.is_unbound(EVENTS_EXCHANGE, SYNC_SVC_QUEUE).await;
-        Ok((is_empty && is_unbound).then_some(()))
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        let is_empty = api.waiting_in_queue().await == Some(0)
+            && api.is_unbound(EVENTS_EXCHANGE, SYNC_SVC_QUEUE).await;
+        if !is_empty {
+            empty_since = None;
+            return Ok(None);
+        }
+        let since = *empty_since.get_or_insert_with(Instant::now);
+        Ok((since.elapsed() > AGE_OF_NUMBERS).then_some(()))
     })
     .await?;
     let options = QueueDeleteOptions::default();
-    channel.queue_delete(SYNC_SVC_QUEUE.into(), options).await?;
+    let deleted = channel.queue_delete(SYNC_SVC_QUEUE.into(), options).await?;
+    anyhow::ensure!(
+        deleted == 0,
+        "the suite has deleted {deleted} messages with the queue of sync-svc"
+    );
     Ok(())
 }
 

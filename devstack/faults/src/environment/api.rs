@@ -16,7 +16,10 @@ struct Queue {
     messages: Option<u64>,
 }
 
-/// RabbitMQ's management API. Its numbers are one second old.
+/// How old the numbers of messages are at most: a quorum queue tells its own only every 5 s.
+pub const AGE_OF_NUMBERS: Duration = Duration::from_secs(6);
+
+/// RabbitMQ's management API. Its numbers of messages are [`AGE_OF_NUMBERS`] old.
 #[derive(Debug, Clone)]
 pub struct Api {
     base: String,
@@ -36,14 +39,20 @@ impl Api {
     /// Returns the number of messages that wait for sync-svc, in its queue, in its retry queues and
     /// among the unrouted; `None` if RabbitMQ does not answer.
     pub async fn waiting(&self) -> Option<u64> {
+        self.messages(|name| name == UNROUTED_QUEUE || belongs_to_sync_svc(name))
+            .await
+    }
+
+    /// Returns the number of messages in the queue of sync-svc and in its retry queues, whether
+    /// they are delivered or not; `None` if RabbitMQ does not answer.
+    pub async fn waiting_in_queue(&self) -> Option<u64> {
+        self.messages(belongs_to_sync_svc).await
+    }
+
+    async fn messages(&self, counts: impl Fn(&str) -> bool) -> Option<u64> {
         let queues: Vec<Queue> = self.get("/api/queues/%2f").await?;
-        let parked = parked_queue(SYNC_SVC_QUEUE);
-        let waits = |queue: &&Queue| {
-            queue.name == UNROUTED_QUEUE
-                || (queue.name.starts_with(SYNC_SVC_QUEUE) && queue.name != parked)
-        };
-        let messages = queues.iter().filter(waits);
-        messages.map(|queue| queue.messages).sum()
+        let counted = queues.iter().filter(|queue| counts(&queue.name));
+        counted.map(|queue| queue.messages).sum()
     }
 
     /// Returns whether a queue exists.
@@ -64,4 +73,9 @@ impl Api {
         let answer = request.send().await.ok()?.error_for_status().ok()?;
         answer.json().await.ok()
     }
+}
+
+/// Whether it is the queue of sync-svc or one of its retry queues.
+fn belongs_to_sync_svc(name: &str) -> bool {
+    name.starts_with(SYNC_SVC_QUEUE) && name != parked_queue(SYNC_SVC_QUEUE)
 }
