@@ -6,6 +6,7 @@ mod connections;
 mod events;
 mod expiry;
 mod people;
+mod planted;
 mod tokens;
 mod violation;
 
@@ -25,6 +26,7 @@ pub fn check(evidence: &Evidence) -> Vec<Violation> {
     let unlucky = tokens::check_presented(evidence, &mut violations);
     connections::check(evidence, &people, &unlucky, &mut violations);
     events::check(evidence, &mut violations);
+    planted::check(evidence, &mut violations);
     tokens::check(&people, &mut violations);
     expiry::check(evidence, &mut violations);
     if !evidence.unsettled.is_empty() {

@@ -18,6 +18,7 @@ use sqlx::postgres::PgPoolOptions;
 
 use crate::fault::{Fault, Link, Server, Target};
 use crate::history::Reached;
+use crate::planted::Planted;
 use crate::point_watch::{Held, PointWatch};
 use crate::schedule::Scenario;
 use crate::shadow::Shadow;
@@ -53,6 +54,8 @@ pub struct Environment {
     pub reached: Option<Reached>,
     /// What arrives when the service runs again that is stopped at a point.
     pub held: Option<Held>,
+    /// The messages that the suite sent.
+    pub planted: Planted,
     proxies: BTreeMap<Link, Proxy>,
     /// Leads the suite itself to the primary.
     own_proxy: Proxy,
@@ -123,6 +126,7 @@ impl Environment {
             points,
             reached: None,
             held: None,
+            planted: Planted::default(),
             proxies,
             own_proxy,
             pool,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use crate::history::{Call, FaultSpan, Moment};
+use crate::planted::Fate;
 
 /// Everything that is known after the settle phase.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +20,8 @@ pub struct Evidence {
     pub seen: BTreeMap<Uuid, u64>,
     /// Events in the parking queue of sync-svc.
     pub parked: BTreeSet<Uuid>,
+    /// What has to become of each message that the suite sent.
+    pub planted: BTreeMap<Uuid, Fate>,
     /// The log of the strict provider.
     pub presented: Vec<Presented>,
     /// The access tokens that callers got.

@@ -98,6 +98,7 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Report> {
         database: environment.rows().await?,
         seen: environment.shadow.seen(),
         parked: environment.shadow.parked().await?,
+        planted: environment.planted.fates.clone(),
         presented: presented(&environment.stack),
         given: given(&environment.stack, driver.given()),
         unsettled,

@@ -2,6 +2,7 @@
 
 use super::violation::{Kind, Violations};
 use crate::evidence::Evidence;
+use crate::planted::Fate;
 
 pub(super) fn check(evidence: &Evidence, violations: &mut Violations) {
     let database = &evidence.database;
@@ -11,7 +12,11 @@ pub(super) fn check(evidence: &Evidence, violations: &mut Violations) {
         if !evidence.seen.contains_key(id) && !database.applied.contains(id) {
             violations.add(Kind::EventLost, format!("{key} {id} was never published"));
         }
-        if evidence.parked.contains(id) && !database.applied.contains(id) {
+    }
+    for id in &evidence.parked {
+        let has_to_be = evidence.planted.get(id) == Some(&Fate::Parked);
+        if !has_to_be && !database.applied.contains(id) {
+            let key = database.committed.get(id).map_or("message", String::as_str);
             violations.add(Kind::EventParked, format!("{key} {id} was parked"));
         }
     }

@@ -9,6 +9,7 @@ use crate::fault::{ClockFault, Fault, Target};
 use crate::history::{
     Answer, Call, Choice, FaultSpan, Moment, Operation, Person, Provider, Reached,
 };
+use crate::planted::Fate;
 use crate::point::{Point, PointSignal};
 
 const SECOND: u64 = 1_000_000;
@@ -129,6 +130,7 @@ fn clean() -> Evidence {
         },
         seen: [(id(6), 2)].into(),
         parked: [id(99)].into(),
+        planted: [(id(99), Fate::Parked)].into(),
         presented: vec![presented("first", 40), presented("second", 50)],
         given: vec![given_token(30)],
         unsettled: String::new(),
@@ -470,5 +472,25 @@ fn an_expired_token_is_found_and_one_of_a_wrong_clock_is_expected() {
         let fault = wrong(Target::Refresh, ClockFault::Behind, 10);
         evidence.faults.push(fault);
         evidence.given.push(given_token(60));
+    });
+}
+
+#[test]
+fn a_message_of_the_suite_that_does_not_become_what_it_has_to_is_found() {
+    finds(Kind::MessageNotParked, |evidence| {
+        evidence.planted.insert(id(98), Fate::Parked);
+    });
+    finds(Kind::MessageNotParked, |evidence| {
+        evidence.database.applied.insert(id(99));
+    });
+    finds(Kind::MessageNotApplied, |evidence| {
+        evidence.planted.insert(id(98), Fate::Applied);
+    });
+    finds(Kind::EventParked, |evidence| {
+        evidence.parked.insert(id(97));
+    });
+    finds_nothing(|evidence| {
+        evidence.planted.insert(id(98), Fate::Applied);
+        evidence.database.applied.insert(id(98));
     });
 }

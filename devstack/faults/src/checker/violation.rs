@@ -23,7 +23,7 @@ pub enum Kind {
     EventLost,
     /// An event was published and not committed.
     EventUnfounded,
-    /// An event was parked although it is a good one.
+    /// An event or a message was parked although it can be handled.
     EventParked,
     /// The stored credentials are not those of the newest authentication, or an authentication that
     /// was never asked for.
@@ -44,6 +44,10 @@ pub enum Kind {
     VersionWentBack,
     /// Something still waited at the end of the settle phase.
     NotSettled,
+    /// A message of the suite that cannot be handled was not parked, or was handled.
+    MessageNotParked,
+    /// A message of the suite that can be handled was not.
+    MessageNotApplied,
 }
 
 impl Kind {
@@ -57,6 +61,8 @@ impl Kind {
                 | Self::EventLost
                 | Self::EventParked
                 | Self::CredentialsLost
+                | Self::MessageNotParked
+                | Self::MessageNotApplied
         )
     }
 
