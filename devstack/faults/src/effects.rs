@@ -3,6 +3,7 @@
 mod broker;
 mod clock;
 mod command_timeout;
+mod consumer_timeout;
 mod database;
 mod failover;
 mod messages;
@@ -26,6 +27,11 @@ pub async fn begin(fault: Fault, environment: &mut Environment) -> anyhow::Resul
         Fault::MemoryAlarm => broker::raise_memory_alarm(environment).await?,
         Fault::BrokerConnectionsClosed => broker::close_connections(environment).await?,
         Fault::QueueDeleted => broker::delete_queue(environment).await?,
+        Fault::DiskAlarm => broker::raise_disk_alarm(environment).await?,
+        Fault::BrokerConnectionsOfOneClosed(target) => {
+            broker::close_connections_of(environment, target).await?;
+        }
+        Fault::ConsumerTimeout => consumer_timeout::begin(environment).await?,
         Fault::DatabaseKilled => database::kill(environment),
         Fault::DatabaseStopped => database::stop(environment),
         Fault::DatabaseConnectionsTerminated => database::terminate(environment).await?,
@@ -53,6 +59,8 @@ pub async fn end(fault: Fault, environment: &mut Environment) -> anyhow::Result<
         Fault::BrokerKilled | Fault::BrokerStopped => broker::resume(environment).await,
         Fault::MemoryAlarm => broker::end_memory_alarm(environment).await,
         Fault::QueueDeleted => broker::await_queue(environment).await,
+        Fault::DiskAlarm => broker::end_disk_alarm(environment).await,
+        Fault::ConsumerTimeout => consumer_timeout::end(environment).await,
         Fault::DatabaseKilled | Fault::DatabaseStopped => database::resume(environment).await,
         Fault::DatabaseReadOnly => database::set_read_only(environment, false).await,
         Fault::Network(link, _) => network::end(environment, link),
@@ -63,6 +71,7 @@ pub async fn end(fault: Fault, environment: &mut Environment) -> anyhow::Result<
         Fault::Clock(target, _) => clock::set(environment, target, 0),
         Fault::At(point, signal) => point::end(environment, point, signal),
         Fault::BrokerConnectionsClosed
+        | Fault::BrokerConnectionsOfOneClosed(_)
         | Fault::DatabaseConnectionsTerminated
         | Fault::BadMessages => Ok(()),
     }

@@ -211,6 +211,12 @@ pub enum Fault {
     BrokerConnectionsClosed,
     /// The bindings of sync-svc's queue are removed, and the queue is deleted when it is empty.
     QueueDeleted,
+    /// RabbitMQ has its disk alarm: it accepts no messages.
+    DiskAlarm,
+    /// RabbitMQ closes the connections of one service.
+    BrokerConnectionsOfOneClosed(Target),
+    /// sync-svc stands still with messages until RabbitMQ closes its channel.
+    ConsumerTimeout,
     /// PostgreSQL gets SIGKILL and is started again.
     DatabaseKilled,
     /// PostgreSQL is stopped as an operator does it, and started again.
@@ -244,12 +250,15 @@ impl Fault {
             Self::Killed(target) | Self::Paused(target) | Self::Clock(target, _) => {
                 (Some(target), None)
             }
+            Self::BrokerConnectionsOfOneClosed(target) => (Some(target), Some(Server::Broker)),
+            Self::ConsumerTimeout => (Some(Target::Sync), Some(Server::Broker)),
             Self::Network(link, _) => (Some(link.from), Some(link.to)),
             Self::BrokerKilled
             | Self::BrokerStopped
             | Self::MemoryAlarm
             | Self::BrokerConnectionsClosed
             | Self::QueueDeleted
+            | Self::DiskAlarm
             | Self::BadMessages => (None, Some(Server::Broker)),
             Self::DatabaseKilled
             | Self::DatabaseStopped
@@ -263,9 +272,10 @@ impl Fault {
         };
         let (target, server) = parts(self);
         let (other_target, other_server) = parts(other);
-        // The deletion of the queue waits for sync-svc and its database, and a point is waited for
-        // until a service reaches it.
-        let waits = |fault| matches!(fault, Self::QueueDeleted | Self::At(..));
+        // The deletion of the queue and the consumer time-out wait for sync-svc and its database, and a
+        // point is waited for until a service reaches it.
+        let waits =
+            |fault| matches!(fault, Self::QueueDeleted | Self::ConsumerTimeout | Self::At(..));
         (target.is_none() || target != other_target)
             && (server.is_none() || server != other_server)
             && !waits(self)
@@ -294,6 +304,13 @@ impl fmt::Display for Fault {
             Self::MemoryAlarm => f.write_str("memory alarm of RabbitMQ"),
             Self::BrokerConnectionsClosed => f.write_str("RabbitMQ closes its connections"),
             Self::QueueDeleted => f.write_str("the queue of sync-svc is deleted"),
+            Self::DiskAlarm => f.write_str("disk alarm of RabbitMQ"),
+            Self::BrokerConnectionsOfOneClosed(target) => {
+                write!(f, "RabbitMQ closes the connections of {}", target.name())
+            }
+            Self::ConsumerTimeout => {
+                f.write_str("RabbitMQ closes the channel of sync-svc: consumer time-out")
+            }
             Self::DatabaseKilled => f.write_str("PostgreSQL is killed"),
             Self::DatabaseStopped => f.write_str("PostgreSQL is stopped"),
             Self::DatabaseConnectionsTerminated => {

@@ -75,7 +75,12 @@ impl Scenario {
             Fault::MemoryAlarm,
             Fault::BrokerConnectionsClosed,
             Fault::QueueDeleted,
+            Fault::DiskAlarm,
+            Fault::ConsumerTimeout,
         ];
+        let broker = broker
+            .into_iter()
+            .chain(Target::ALL.map(Fault::BrokerConnectionsOfOneClosed));
         let database = [
             Fault::DatabaseKilled,
             Fault::DatabaseStopped,
@@ -100,7 +105,7 @@ impl Scenario {
                 .chain(points)
                 .collect(),
             Self::Services => services.collect(),
-            Self::Broker => broker.to_vec(),
+            Self::Broker => broker.collect(),
             Self::Database => database.to_vec(),
             Self::Network => network.collect(),
             Self::Messages => vec![Fault::BadMessages],

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::command_timeout::COMMAND_TIMEOUT;
 use crate::environment::{AGE_OF_NUMBERS, Environment};
+use crate::fault::Target;
 use crate::shadow::SHADOW_QUEUE;
 
 /// How long sync-svc may take to empty its queue before the queue is deleted, and to declare it
@@ -22,6 +23,10 @@ const QUEUE_TIMEOUT: Duration = Duration::from_mins(2);
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// The share of the memory at which RabbitMQ raises its alarm by default.
 const MEMORY_SHARE: &str = "0.4";
+/// More bytes than any disk has.
+const NEVER_FREE: &str = "1000000000000000000";
+/// The free bytes below which RabbitMQ raises its alarm otherwise.
+const DISK_FREE_LIMIT: &str = "50000000";
 
 pub(super) fn kill(environment: &mut Environment) {
     block_in_place(|| environment.stack.servers.rabbitmq.kill());
@@ -37,11 +42,39 @@ pub(super) async fn resume(environment: &mut Environment) -> anyhow::Result<()> 
 }
 
 pub(super) async fn raise_memory_alarm(environment: &mut Environment) -> anyhow::Result<()> {
-    control(environment, &["set_vm_memory_high_watermark", "0"]).await
+    control(environment, &["set_vm_memory_high_watermark", "0"]).await?;
+    await_alarm(environment).await
 }
 
 pub(super) async fn end_memory_alarm(environment: &mut Environment) -> anyhow::Result<()> {
     control(environment, &["set_vm_memory_high_watermark", MEMORY_SHARE]).await
+}
+
+pub(super) async fn raise_disk_alarm(environment: &mut Environment) -> anyhow::Result<()> {
+    control(environment, &["set_disk_free_limit", NEVER_FREE]).await?;
+    await_alarm(environment).await
+}
+
+pub(super) async fn end_disk_alarm(environment: &mut Environment) -> anyhow::Result<()> {
+    control(environment, &["set_disk_free_limit", DISK_FREE_LIMIT]).await
+}
+
+async fn await_alarm(environment: &Environment) -> anyhow::Result<()> {
+    let api = environment.api();
+    eventually(COMMAND_TIMEOUT, "an alarm of RabbitMQ", async || {
+        Ok(api.has_alarm().await.then_some(()))
+    })
+    .await
+}
+
+/// Closes the connections of a service, as an operator does it.
+pub(super) async fn close_connections_of(
+    environment: &mut Environment,
+    target: Target,
+) -> anyhow::Result<()> {
+    let api = environment.api();
+    api.close_connections_of(target.name()).await?;
+    Ok(())
 }
 
 pub(super) async fn close_connections(environment: &mut Environment) -> anyhow::Result<()> {
@@ -119,14 +152,14 @@ async fn unbind(channel: &Channel, queue: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn channel(environment: &Environment) -> anyhow::Result<Channel> {
+pub(super) async fn channel(environment: &Environment) -> anyhow::Result<Channel> {
     let url = environment.stack.servers.rabbitmq.url();
     let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
     Ok(connection.create_channel().await?)
 }
 
 /// Runs rabbitmqctl.
-async fn control(environment: &Environment, arguments: &[&str]) -> anyhow::Result<()> {
+pub(super) async fn control(environment: &Environment, arguments: &[&str]) -> anyhow::Result<()> {
     let mut command = environment.stack.servers.rabbitmq.control();
     command.args(arguments);
     let mut command = tokio::process::Command::from(command);
