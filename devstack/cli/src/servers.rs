@@ -11,8 +11,10 @@ use latchkey_servers::{
 pub struct Servers {
     /// PostgreSQL.
     pub postgres: Postgres,
-    /// RabbitMQ.
+    /// RabbitMQ, or the first node of its cluster.
     pub rabbitmq: RabbitMq,
+    /// The other nodes of RabbitMQ's cluster.
+    pub rabbitmq_peers: Vec<RabbitMq>,
     directory: RunDirectory,
 }
 
@@ -22,29 +24,41 @@ impl Servers {
     /// # Errors
     /// A server is missing or does not start.
     pub async fn start(group: &str, progress: &Progress) -> Result<Self, ServerError> {
-        Self::start_with(group, progress, async |directory| {
+        Self::start_cluster(group, progress, 1).await
+    }
+
+    /// Does the same with a cluster of RabbitMQ that has so many nodes.
+    ///
+    /// # Errors
+    /// A server is missing or does not start.
+    pub async fn start_cluster(
+        group: &str,
+        progress: &Progress,
+        rabbitmq_nodes: usize,
+    ) -> Result<Self, ServerError> {
+        Self::start_with(group, progress, rabbitmq_nodes, async |directory| {
             Postgres::start(directory).await
         })
         .await
     }
 
-    /// Does the same with [`Postgres::start_for_tests`].
+    /// Does the same as [`Servers::start`] with [`Postgres::start_for_tests`].
     ///
     /// # Errors
     /// A server is missing or does not start.
     pub async fn start_for_tests(group: &str, progress: &Progress) -> Result<Self, ServerError> {
-        Self::start_with(group, progress, async |directory| {
+        Self::start_with(group, progress, 1, async |directory| {
             Postgres::start_for_tests(directory).await
         })
         .await
     }
 
-    /// Does the same with [`Postgres::start_durable`].
+    /// Does the same as [`Servers::start`] with [`Postgres::start_durable`].
     ///
     /// # Errors
     /// A server is missing or does not start.
     pub async fn start_durable(group: &str, progress: &Progress) -> Result<Self, ServerError> {
-        Self::start_with(group, progress, async |directory| {
+        Self::start_with(group, progress, 1, async |directory| {
             Postgres::start_durable(directory).await
         })
         .await
@@ -53,18 +67,24 @@ impl Servers {
     async fn start_with(
         group: &str,
         progress: &Progress,
+        rabbitmq_nodes: usize,
         start_postgres: impl AsyncFnOnce(&Path) -> Result<Postgres, ServerError>,
     ) -> Result<Self, ServerError> {
         ensure_installed(&[Package::Postgres, Package::RabbitMq], progress)?;
         let directory = RunDirectory::create(group)?;
         progress("starting PostgreSQL and RabbitMQ");
-        let (postgres, rabbitmq) = tokio::try_join!(
-            start_postgres(directory.path()),
-            RabbitMq::start(directory.path())
-        )?;
+        let start_rabbitmq = async {
+            if rabbitmq_nodes > 1 {
+                return RabbitMq::start_cluster(directory.path(), rabbitmq_nodes).await;
+            }
+            Ok((RabbitMq::start(directory.path()).await?, Vec::new()))
+        };
+        let (postgres, (rabbitmq, rabbitmq_peers)) =
+            tokio::try_join!(start_postgres(directory.path()), start_rabbitmq)?;
         Ok(Self {
             postgres,
             rabbitmq,
+            rabbitmq_peers,
             directory,
         })
     }

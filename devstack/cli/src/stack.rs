@@ -55,7 +55,7 @@ impl Stack {
         let servers = if options.durable {
             Servers::start_durable(options.group, progress).await?
         } else {
-            Servers::start(options.group, progress).await?
+            Servers::start_cluster(options.group, progress, options.rabbitmq_nodes).await?
         };
         let directory = servers.directory();
 

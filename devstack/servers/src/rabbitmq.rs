@@ -1,7 +1,7 @@
 //! A private RabbitMQ node with its management API.
 
 use std::fs;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -16,19 +16,35 @@ use crate::packages::{Package, on_path, rabbitmq_script};
 use crate::port::with_free_ports;
 
 const USER: &str = "latchkey";
+/// How long a node may take until it accepts connections.
+const START_TIMEOUT: Duration = Duration::from_mins(2);
+/// File with the secret that the nodes of a cluster share.
+const COOKIE: &str = ".erlang.cookie";
+/// Line of the configuration of the nodes of a cluster.
+const PAUSE_MINORITY: &str = "cluster_partition_handling = pause_minority\n";
 
 /// A running RabbitMQ on its own ports. It is stopped when this value is dropped.
 #[derive(Debug)]
 pub struct RabbitMq {
     broker: Option<Child>,
-    /// A private port mapper of Erlang, because the shared one would outlive the node.
-    _mapper: Child,
+    /// A private port mapper of Erlang, because the shared one would outlive the node. The nodes of
+    /// a cluster have one together, which the first of them keeps.
+    _mapper: Option<Child>,
     spec: ChildSpec,
     directory: PathBuf,
-    port: u16,
-    api_port: u16,
+    ports: Ports,
     password: String,
     client: reqwest::Client,
+}
+
+/// The ports of a node.
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    amqp: u16,
+    api: u16,
+    distribution: u16,
+    /// That of Erlang's port mapper.
+    mapper: u16,
 }
 
 impl RabbitMq {
@@ -37,7 +53,7 @@ impl RabbitMq {
     /// # Errors
     /// RabbitMQ is missing, or does not start.
     pub async fn start(directory: &Path) -> Result<Self, ServerError> {
-        with_free_ports(|ports| Self::start_on(directory, ports, None)).await
+        with_free_ports(|ports| Self::start_on(directory, ports, "")).await
     }
 
     /// Starts a node with all of its files in `directory` for other hosts: it listens on
@@ -46,49 +62,117 @@ impl RabbitMq {
     /// # Errors
     /// RabbitMQ is missing, or does not start.
     pub async fn start_at(directory: &Path, address: SocketAddrV4) -> Result<Self, ServerError> {
-        with_free_ports(|ports| Self::start_on(directory, ports, Some(address))).await
+        let listener = format!("listeners.tcp.2 = {address}\n");
+        with_free_ports(|ports| Self::start_on(directory, ports, &listener)).await
+    }
+
+    /// Starts a cluster with all of its files in `directory`. Its first node is started first; each
+    /// of the others is joined to it with `rabbitmqctl join_cluster`. A node that does not see most
+    /// of the others stops until it sees them (`pause_minority`).
+    ///
+    /// # Errors
+    /// RabbitMQ is missing, or a node does not start or does not join.
+    pub async fn start_cluster(
+        directory: &Path,
+        nodes: usize,
+    ) -> Result<(Self, Vec<Self>), ServerError> {
+        let first =
+            with_free_ports(|ports| Self::start_on(directory, ports, PAUSE_MINORITY)).await?;
+        let mut others = Vec::new();
+        for number in 2..=nodes {
+            let name = format!("rabbitmq-{number}");
+            let start = |ports| first.start_beside(directory, &name, ports);
+            let node = with_free_ports(start).await?;
+            node.join(&first).await?;
+            others.push(node);
+        }
+        Ok((first, others))
     }
 
     async fn start_on(
         directory: &Path,
-        [port, api_port, distribution_port, mapper_port]: [u16; 4],
-        address: Option<SocketAddrV4>,
+        [amqp, api, distribution, mapper]: [u16; 4],
+        configuration: &str,
     ) -> Result<Self, ServerError> {
-        let script = rabbitmq_script().ok_or_else(|| Package::RabbitMq.missing())?;
-        let mapper = on_path("epmd").ok_or_else(|| Package::RabbitMq.missing())?;
+        let ports = Ports {
+            amqp,
+            api,
+            distribution,
+            mapper,
+        };
+        let program = on_path("epmd").ok_or_else(|| Package::RabbitMq.missing())?;
         let home = directory.join("rabbitmq");
         fs::create_dir_all(&home).map_err(ServerError::file(&home))?;
-        let password = Uuid::new_v4().simple().to_string();
-        write_configuration(&home, port, api_port, address, &password)?;
-
         let log = directory.join("rabbitmq.log");
-        let mut mapper = ChildSpec::new("epmd", mapper, &home, &log)
+        let mut spec = ChildSpec::new("epmd", program, &home, &log)
             .arg("-port")
-            .arg(mapper_port.to_string())
+            .arg(mapper.to_string())
             .arg("-address")
             .arg("127.0.0.1");
-        mapper.on_crash = OnCrash::Kill;
-        let mapper = Child::start(mapper)?;
+        spec.on_crash = OnCrash::Kill;
+        let password = Uuid::new_v4().simple().to_string();
+        let mapper = Some(Child::start(spec)?);
+        let mut node = Self::new(home, &log, ports, mapper, password, configuration)?;
+        node.resume().await?;
+        Ok(node)
+    }
 
-        let mut spec = ChildSpec::new("RabbitMQ", script, &home, &log);
+    /// Starts a node that has the port mapper, the cookie and the credentials of this one.
+    async fn start_beside(
+        &self,
+        directory: &Path,
+        name: &str,
+        [amqp, api, distribution]: [u16; 3],
+    ) -> Result<Self, ServerError> {
+        let ports = Ports {
+            amqp,
+            api,
+            distribution,
+            mapper: self.ports.mapper,
+        };
+        let home = directory.join(name);
+        fs::create_dir_all(&home).map_err(ServerError::file(&home))?;
+        let (cookie, copy) = (self.directory.join(COOKIE), home.join(COOKIE));
+        // An earlier attempt may have left it, and it is read-only.
+        if !copy.exists() {
+            fs::copy(&cookie, &copy).map_err(ServerError::file(&copy))?;
+        }
+        let log = directory.join(format!("{name}.log"));
+        let password = self.password.clone();
+        let mut node = Self::new(home, &log, ports, None, password, PAUSE_MINORITY)?;
+        node.resume().await?;
+        Ok(node)
+    }
+
+    /// Describes a node without starting it.
+    fn new(
+        home: PathBuf,
+        log: &Path,
+        ports: Ports,
+        mapper: Option<Child>,
+        password: String,
+        configuration: &str,
+    ) -> Result<Self, ServerError> {
+        let script = rabbitmq_script().ok_or_else(|| Package::RabbitMq.missing())?;
+        write_configuration(&home, ports, &password, configuration)?;
+        let mut spec = ChildSpec::new("RabbitMQ", script, &home, log);
         spec.clear_environment = true;
         spec.on_crash = OnCrash::Kill;
-        let node = format!("latchkey-{port}@localhost");
         for (name, value) in [
             ("HOME", home.clone().into_os_string()),
-            ("ERL_EPMD_PORT", mapper_port.to_string().into()),
+            ("ERL_EPMD_PORT", ports.mapper.to_string().into()),
             ("ERL_EPMD_ADDRESS", "127.0.0.1".into()),
             // Makes the script replace itself with the node instead of waiting for it.
             ("RUNNING_UNDER_SYSTEMD", "true".into()),
             ("RABBITMQ_CONF_ENV_FILE", "/dev/null".into()),
             ("RABBITMQ_CONFIG_FILE", home.join("rabbitmq.conf").into()),
             ("RABBITMQ_ADVANCED_CONFIG_FILE", "/dev/null".into()),
-            ("RABBITMQ_DIST_PORT", distribution_port.to_string().into()),
+            ("RABBITMQ_DIST_PORT", ports.distribution.to_string().into()),
             ("RABBITMQ_ENABLED_PLUGINS_FILE", home.join("plugins").into()),
             ("RABBITMQ_LOG_BASE", home.join("log").into()),
             ("RABBITMQ_LOGS", "-".into()),
             ("RABBITMQ_MNESIA_BASE", home.join("mnesia").into()),
-            ("RABBITMQ_NODENAME", node.into()),
+            ("RABBITMQ_NODENAME", ports.node_name().into()),
             ("RABBITMQ_PID_FILE", home.join("pid").into()),
         ] {
             spec = spec.env(name, value);
@@ -97,18 +181,45 @@ impl RabbitMq {
             .timeout(Duration::from_secs(5))
             .no_proxy()
             .build()?;
-        let mut rabbitmq = Self {
+        Ok(Self {
             broker: None,
             _mapper: mapper,
             spec,
             directory: home,
-            port,
-            api_port,
+            ports,
             password,
             client,
-        };
-        rabbitmq.resume().await?;
-        Ok(rabbitmq)
+        })
+    }
+
+    /// Joins the cluster of another node. What this node has is lost.
+    async fn join(&self, other: &Self) -> Result<(), ServerError> {
+        let name = other.ports.node_name();
+        for arguments in [
+            &["stop_app"][..],
+            &["reset"],
+            &["join_cluster", &name],
+            &["start_app"],
+        ] {
+            let mut command = self.control();
+            command.args(arguments);
+            let program = format!("rabbitmqctl {}", arguments.join(" "));
+            // The command takes seconds.
+            let output = tokio::task::spawn_blocking(move || command.output()).await;
+            let output = output
+                .unwrap_or_else(|error| Err(std::io::Error::other(error)))
+                .map_err(|source| ServerError::Spawn {
+                    program: program.clone(),
+                    source,
+                })?;
+            if !output.status.success() {
+                return Err(ServerError::Failed {
+                    program,
+                    output: String::from_utf8_lossy(&output.stderr).into_owned(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Restarts the node after [`RabbitMq::stop`] or [`RabbitMq::kill`] with the same ports and
@@ -119,10 +230,26 @@ impl RabbitMq {
     pub async fn resume(&mut self) -> Result<(), ServerError> {
         let mut broker = Child::start(self.spec.clone())?;
         broker
-            .wait_until(Duration::from_mins(2), || self.has_amqp_listener())
+            .wait_until(START_TIMEOUT, || self.has_amqp_listener())
             .await?;
         self.broker = Some(broker);
         Ok(())
+    }
+
+    /// Waits until the node, which runs, accepts connections: after [`RabbitMq::signal`], or after
+    /// it did not see most of the other nodes.
+    ///
+    /// # Errors
+    /// It has ended, or does not become ready.
+    pub async fn wait_until_ready(&mut self) -> Result<(), ServerError> {
+        let Some(mut broker) = self.broker.take() else {
+            return self.resume().await;
+        };
+        let ready = broker
+            .wait_until(START_TIMEOUT, || self.has_amqp_listener())
+            .await;
+        self.broker = Some(broker);
+        ready
     }
 
     /// Returns `true` once the node itself says that it listens on the AMQP port. That the port
@@ -130,7 +257,7 @@ impl RabbitMq {
     async fn has_amqp_listener(&self) -> bool {
         let asked = self
             .client
-            .get(format!("http://127.0.0.1:{}/api/overview", self.api_port))
+            .get(format!("http://127.0.0.1:{}/api/overview", self.ports.api))
             .basic_auth(USER, Some(&self.password));
         let Ok(answer) = asked.send().await else {
             return false;
@@ -138,7 +265,8 @@ impl RabbitMq {
         let overview = answer.json::<Overview>().await;
         overview.is_ok_and(|overview| {
             let mut listeners = overview.listeners.iter();
-            listeners.any(|listener| listener.protocol == "amqp" && listener.port == self.port)
+            listeners
+                .any(|listener| listener.protocol == "amqp" && listener.port == self.ports.amqp)
         })
     }
 
@@ -166,11 +294,23 @@ impl RabbitMq {
         }
     }
 
+    /// Sends a signal to the node.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(broker) = &self.broker {
+            broker.signal(signal);
+        }
+    }
+
+    /// Returns the address for AMQP.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.ports.amqp).into()
+    }
+
     /// Returns the AMQP URL of the default virtual host.
     pub fn url(&self) -> String {
         format!(
             "amqp://{USER}:{}@127.0.0.1:{}/%2f",
-            self.password, self.port
+            self.password, self.ports.amqp
         )
     }
 
@@ -178,7 +318,7 @@ impl RabbitMq {
     pub fn api_url(&self) -> String {
         format!(
             "http://{USER}:{}@127.0.0.1:{}",
-            self.password, self.api_port
+            self.password, self.ports.api
         )
     }
 
@@ -190,6 +330,13 @@ impl RabbitMq {
     /// Returns the process id of the node while it runs.
     pub fn process_id(&self) -> Option<u32> {
         self.broker.as_ref().map(Child::id)
+    }
+}
+
+impl Ports {
+    /// Name of the node with these ports.
+    fn node_name(self) -> String {
+        format!("latchkey-{}@localhost", self.amqp)
     }
 }
 
@@ -205,21 +352,19 @@ struct Listener {
     port: u16,
 }
 
+/// Writes the configuration with further lines.
 fn write_configuration(
     home: &Path,
-    port: u16,
-    api_port: u16,
-    address: Option<SocketAddrV4>,
+    ports: Ports,
     password: &str,
+    further: &str,
 ) -> Result<(), ServerError> {
-    let other_hosts = address.map_or_else(String::new, |address| {
-        format!("listeners.tcp.2 = {address}\n")
-    });
+    let Ports { amqp, api, .. } = ports;
     let configuration = format!(
-        "listeners.tcp.1 = 127.0.0.1:{port}\n\
-         {other_hosts}\
+        "listeners.tcp.1 = 127.0.0.1:{amqp}\n\
+         {further}\
          management.tcp.ip = 127.0.0.1\n\
-         management.tcp.port = {api_port}\n\
+         management.tcp.port = {api}\n\
          default_user = {USER}\n\
          default_pass = {password}\n\
          disk_free_limit.absolute = 50MB\n\

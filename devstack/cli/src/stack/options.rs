@@ -27,6 +27,8 @@ pub struct Options {
     pub auth_replicas: usize,
     /// Number of replicas of refresh-svc.
     pub refresh_replicas: usize,
+    /// Number of nodes of RabbitMQ. The services connect to the first.
+    pub rabbitmq_nodes: usize,
     /// Starts a [`Proxy`](latchkey_servers::Proxy) between the services and the database.
     pub proxy: bool,
     /// PostgreSQL flushes each commit to disk, as in production, for measurements.
@@ -58,6 +60,7 @@ impl Options {
             environment: BTreeMap::new(),
             auth_replicas: 1,
             refresh_replicas: 1,
+            rabbitmq_nodes: 1,
             proxy: false,
             durable: false,
             access_token_lifetime: Duration::from_hours(1),
