@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use latchkey_servers::{
-    Package, Postgres, Progress, RabbitMq, RunDirectory, ServerError, ensure_installed,
+    Package, Postgres, Progress, RabbitMq, RabbitMqCluster, RunDirectory, ServerError,
+    ensure_installed,
 };
 
 /// A private PostgreSQL and a private RabbitMQ.
@@ -13,8 +14,8 @@ pub struct Servers {
     pub postgres: Postgres,
     /// RabbitMQ, or the first node of its cluster.
     pub rabbitmq: RabbitMq,
-    /// The other nodes of RabbitMQ's cluster.
-    pub rabbitmq_peers: Vec<RabbitMq>,
+    /// The rest of RabbitMQ's cluster, if it is one.
+    pub rabbitmq_cluster: Option<RabbitMqCluster>,
     directory: RunDirectory,
 }
 
@@ -75,16 +76,17 @@ impl Servers {
         progress("starting PostgreSQL and RabbitMQ");
         let start_rabbitmq = async {
             if rabbitmq_nodes > 1 {
-                return RabbitMq::start_cluster(directory.path(), rabbitmq_nodes).await;
+                let started = RabbitMqCluster::start(directory.path(), rabbitmq_nodes).await;
+                return started.map(|(first, cluster)| (first, Some(cluster)));
             }
-            Ok((RabbitMq::start(directory.path()).await?, Vec::new()))
+            Ok((RabbitMq::start(directory.path()).await?, None))
         };
-        let (postgres, (rabbitmq, rabbitmq_peers)) =
+        let (postgres, (rabbitmq, rabbitmq_cluster)) =
             tokio::try_join!(start_postgres(directory.path()), start_rabbitmq)?;
         Ok(Self {
             postgres,
             rabbitmq,
-            rabbitmq_peers,
+            rabbitmq_cluster,
             directory,
         })
     }

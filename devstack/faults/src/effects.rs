@@ -2,6 +2,7 @@
 
 mod broker;
 mod clock;
+mod cluster;
 mod command_timeout;
 mod consumer_timeout;
 mod database;
@@ -32,6 +33,9 @@ pub async fn begin(fault: Fault, environment: &mut Environment) -> anyhow::Resul
             broker::close_connections_of(environment, target).await?;
         }
         Fault::ConsumerTimeout => consumer_timeout::begin(environment).await?,
+        Fault::BrokerNodeKilled(node) => cluster::kill(environment, node)?,
+        Fault::BrokerNodePaused(node) => cluster::pause(environment, node).await?,
+        Fault::BrokerNodeIsolated(node) => cluster::isolate(environment, node).await?,
         Fault::DatabaseKilled => database::kill(environment),
         Fault::DatabaseStopped => database::stop(environment),
         Fault::DatabaseConnectionsTerminated => database::terminate(environment).await?,
@@ -61,6 +65,9 @@ pub async fn end(fault: Fault, environment: &mut Environment) -> anyhow::Result<
         Fault::QueueDeleted => broker::await_queue(environment).await,
         Fault::DiskAlarm => broker::end_disk_alarm(environment).await,
         Fault::ConsumerTimeout => consumer_timeout::end(environment).await,
+        Fault::BrokerNodeKilled(node) => cluster::start_again(environment, node).await,
+        Fault::BrokerNodePaused(node) => cluster::resume(environment, node).await,
+        Fault::BrokerNodeIsolated(node) => cluster::reconnect(environment, node).await,
         Fault::DatabaseKilled | Fault::DatabaseStopped => database::resume(environment).await,
         Fault::DatabaseReadOnly => database::set_read_only(environment, false).await,
         Fault::Network(link, _) => network::end(environment, link),

@@ -2,27 +2,31 @@
 //! between a service and what it connects to.
 
 mod api;
+mod balancer;
 mod clocks;
 mod replication;
 mod rows;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use devstack::{Options, Stack};
-use latchkey_servers::{Postgres, Progress, Proxy, RunDirectory, Volume};
+use latchkey_servers::{Postgres, Progress, Proxy, RabbitMq, RunDirectory, Volume};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
-use crate::fault::{Fault, Link, Server, Target};
+use crate::fault::{Fault, Link, Node, Server, Target};
 use crate::history::Reached;
 use crate::planted::Planted;
 use crate::point_watch::{Held, PointWatch};
 use crate::schedule::Scenario;
 use crate::shadow::Shadow;
 pub use api::{AGE_OF_NUMBERS, Api};
+use balancer::Balancer;
+pub use balancer::answers;
 pub use clocks::Clocks;
 pub use replication::wait_for_standby;
 
@@ -56,7 +60,9 @@ pub struct Environment {
     pub held: Option<Held>,
     /// The messages that the suite sent.
     pub planted: Planted,
-    proxies: BTreeMap<Link, Proxy>,
+    proxies: BTreeMap<Link, Arc<Proxy>>,
+    /// In front of the nodes of RabbitMQ, if it is a cluster.
+    _balancer: Option<Balancer>,
     /// Leads the suite itself to the primary.
     own_proxy: Proxy,
     pool: PgPool,
@@ -78,6 +84,7 @@ impl Environment {
             .with("RATE_LIMIT_PER_ADDRESS", "0")
             .with("RETRY_DELAYS", RETRY_DELAYS);
         options.group = GROUP;
+        options.rabbitmq_nodes = scenario.broker_nodes();
         options.progress = std::sync::Arc::clone(progress);
         options.access_token_lifetime = TOKEN_LIFETIME;
         let mut stack = Stack::start(options).await?;
@@ -118,6 +125,7 @@ impl Environment {
         let api = Api::new(stack.servers.rabbitmq.api_url())?;
         let points = PointWatch::default();
         let proxies = insert_proxies(&mut stack, &points).await?;
+        let balancer = balance(&stack, &proxies);
         let mut environment = Self {
             standby,
             stack,
@@ -128,6 +136,7 @@ impl Environment {
             held: None,
             planted: Planted::default(),
             proxies,
+            _balancer: balancer,
             own_proxy,
             pool,
             database_url,
@@ -174,12 +183,26 @@ impl Environment {
     fn database_proxies(&self) -> impl Iterator<Item = &Proxy> {
         let links = self.proxies.iter();
         let links = links.filter(|(link, _)| link.to == Server::Database);
-        links.map(|(_, proxy)| proxy)
+        links.map(|(_, proxy)| proxy.as_ref())
     }
 
     /// Returns the proxy of a link.
     pub fn proxy(&self, link: Link) -> Option<&Proxy> {
-        self.proxies.get(&link)
+        self.proxies.get(&link).map(Arc::as_ref)
+    }
+
+    /// Returns a node of RabbitMQ's cluster.
+    ///
+    /// # Errors
+    /// RabbitMQ has no such node.
+    pub fn broker_node(&mut self, node: Node) -> anyhow::Result<&mut RabbitMq> {
+        let servers = &mut self.stack.servers;
+        let Some(other) = node.index().checked_sub(1) else {
+            return Ok(&mut servers.rabbitmq);
+        };
+        let cluster = servers.rabbitmq_cluster.as_mut();
+        let node = cluster.and_then(|cluster| cluster.others.get_mut(other));
+        node.context("RabbitMQ has no such node")
     }
 
     /// Returns RabbitMQ's management API.
@@ -239,7 +262,7 @@ impl Environment {
 async fn insert_proxies(
     stack: &mut Stack,
     points: &PointWatch,
-) -> anyhow::Result<BTreeMap<Link, Proxy>> {
+) -> anyhow::Result<BTreeMap<Link, Arc<Proxy>>> {
     let mut proxies = BTreeMap::new();
     for link in Link::all() {
         let service = stack.service(link.from.id())?;
@@ -253,10 +276,21 @@ async fn insert_proxies(
         let (proxy, through) = Proxy::in_front_of(&url).await?;
         proxy.watch(points.of(link));
         service.set(variable, through);
-        proxies.insert(link, proxy);
+        proxies.insert(link, Arc::new(proxy));
     }
     for target in Target::ALL {
         stack.service(target.id())?.kill();
     }
     Ok(proxies)
+}
+
+/// Puts a load balancer in front of the nodes of RabbitMQ, if it is a cluster.
+fn balance(stack: &Stack, proxies: &BTreeMap<Link, Arc<Proxy>>) -> Option<Balancer> {
+    let cluster = stack.servers.rabbitmq_cluster.as_ref()?;
+    let first = stack.servers.rabbitmq.address();
+    let others = cluster.others.iter().map(RabbitMq::address);
+    let nodes = std::iter::once(first).chain(others).collect();
+    let to_broker = proxies.iter().filter(|(link, _)| link.to == Server::Broker);
+    let proxies = to_broker.map(|(_, proxy)| Arc::clone(proxy)).collect();
+    Some(Balancer::start(nodes, proxies))
 }

@@ -66,6 +66,32 @@ impl Server {
     }
 }
 
+/// A node of RabbitMQ's cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Node {
+    /// The one that the services are connected to while it answers.
+    First,
+    /// The next one.
+    Second,
+    /// The last one.
+    Third,
+}
+
+impl Node {
+    /// Every node.
+    pub const ALL: [Self; 3] = [Self::First, Self::Second, Self::Third];
+
+    /// Returns its number, from 0.
+    pub fn index(self) -> usize {
+        match self {
+            Self::First => 0,
+            Self::Second => 1,
+            Self::Third => 2,
+        }
+    }
+}
+
 /// The network between a service and a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Link {
@@ -217,6 +243,12 @@ pub enum Fault {
     BrokerConnectionsOfOneClosed(Target),
     /// sync-svc stands still with messages until RabbitMQ closes its channel.
     ConsumerTimeout,
+    /// A node of RabbitMQ gets SIGKILL and is started again.
+    BrokerNodeKilled(Node),
+    /// A node of RabbitMQ gets SIGSTOP and then SIGCONT.
+    BrokerNodePaused(Node),
+    /// No packet passes between a node of RabbitMQ and the others.
+    BrokerNodeIsolated(Node),
     /// PostgreSQL gets SIGKILL and is started again.
     DatabaseKilled,
     /// PostgreSQL is stopped as an operator does it, and started again.
@@ -259,6 +291,9 @@ impl Fault {
             | Self::BrokerConnectionsClosed
             | Self::QueueDeleted
             | Self::DiskAlarm
+            | Self::BrokerNodeKilled(_)
+            | Self::BrokerNodePaused(_)
+            | Self::BrokerNodeIsolated(_)
             | Self::BadMessages => (None, Some(Server::Broker)),
             Self::DatabaseKilled
             | Self::DatabaseStopped
@@ -310,6 +345,15 @@ impl fmt::Display for Fault {
             }
             Self::ConsumerTimeout => {
                 f.write_str("RabbitMQ closes the channel of sync-svc: consumer time-out")
+            }
+            Self::BrokerNodeKilled(node) => {
+                write!(f, "SIGKILL of node {} of RabbitMQ", node.index() + 1)
+            }
+            Self::BrokerNodePaused(node) => {
+                write!(f, "SIGSTOP of node {} of RabbitMQ", node.index() + 1)
+            }
+            Self::BrokerNodeIsolated(node) => {
+                write!(f, "node {} of RabbitMQ is isolated", node.index() + 1)
             }
             Self::DatabaseKilled => f.write_str("PostgreSQL is killed"),
             Self::DatabaseStopped => f.write_str("PostgreSQL is stopped"),

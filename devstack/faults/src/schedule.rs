@@ -7,7 +7,7 @@ use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::fault::{ClockFault, Conflict, Fault, Link, Loss, NetworkFault, Target};
+use crate::fault::{ClockFault, Conflict, Fault, Link, Loss, NetworkFault, Node, Target};
 use crate::point::{Point, PointSignal};
 
 /// The shortest time for which a fault lasts.
@@ -25,7 +25,7 @@ const BOTH: f64 = 0.25;
 /// A set of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scenario {
-    /// Every fault.
+    /// Every fault of a stack with one RabbitMQ.
     Mixed,
     /// Faults of the three services.
     Services,
@@ -45,6 +45,8 @@ pub enum Scenario {
     Failover,
     /// Clocks of the services that are wrong.
     Clocks,
+    /// Faults of the nodes of a RabbitMQ cluster, and services that are killed meanwhile.
+    Cluster,
 }
 
 impl Scenario {
@@ -61,6 +63,7 @@ impl Scenario {
             Self::Short => "short",
             Self::Failover => "failover",
             Self::Clocks => "clocks",
+            Self::Cluster => "cluster",
         }
     }
 
@@ -110,6 +113,17 @@ impl Scenario {
             Self::Network => network.collect(),
             Self::Messages => vec![Fault::BadMessages],
             Self::Points => points.collect(),
+            Self::Cluster => Node::ALL
+                .into_iter()
+                .flat_map(|node| {
+                    [
+                        Fault::BrokerNodeKilled(node),
+                        Fault::BrokerNodePaused(node),
+                        Fault::BrokerNodeIsolated(node),
+                    ]
+                })
+                .chain(Target::ALL.map(Fault::Killed))
+                .collect(),
             Self::Short => vec![
                 // At first, because a point is reached only while people sign in.
                 Fault::At(Point::DeliveryHandled, PointSignal::Kill),
@@ -132,6 +146,15 @@ impl Scenario {
                 .into_iter()
                 .flat_map(|target| ClockFault::ALL.map(|how| Fault::Clock(target, how)))
                 .collect(),
+        }
+    }
+
+    /// Returns how many nodes RabbitMQ has.
+    pub fn broker_nodes(self) -> usize {
+        if self == Self::Cluster {
+            Node::ALL.len()
+        } else {
+            1
         }
     }
 

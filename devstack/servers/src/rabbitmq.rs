@@ -18,10 +18,6 @@ use crate::port::with_free_ports;
 const USER: &str = "latchkey";
 /// How long a node may take until it accepts connections.
 const START_TIMEOUT: Duration = Duration::from_mins(2);
-/// File with the secret that the nodes of a cluster share.
-const COOKIE: &str = ".erlang.cookie";
-/// Line of the configuration of the nodes of a cluster.
-const PAUSE_MINORITY: &str = "cluster_partition_handling = pause_minority\n";
 
 /// A running RabbitMQ on its own ports. It is stopped when this value is dropped.
 #[derive(Debug)]
@@ -39,12 +35,12 @@ pub struct RabbitMq {
 
 /// The ports of a node.
 #[derive(Debug, Clone, Copy)]
-struct Ports {
-    amqp: u16,
-    api: u16,
-    distribution: u16,
+pub(crate) struct Ports {
+    pub(crate) amqp: u16,
+    pub(crate) api: u16,
+    pub(crate) distribution: u16,
     /// That of Erlang's port mapper.
-    mapper: u16,
+    pub(crate) mapper: u16,
 }
 
 impl RabbitMq {
@@ -66,29 +62,6 @@ impl RabbitMq {
         with_free_ports(|ports| Self::start_on(directory, ports, &listener)).await
     }
 
-    /// Starts a cluster with all of its files in `directory`. Its first node is started first; each
-    /// of the others is joined to it with `rabbitmqctl join_cluster`. A node that does not see most
-    /// of the others stops until it sees them (`pause_minority`).
-    ///
-    /// # Errors
-    /// RabbitMQ is missing, or a node does not start or does not join.
-    pub async fn start_cluster(
-        directory: &Path,
-        nodes: usize,
-    ) -> Result<(Self, Vec<Self>), ServerError> {
-        let first =
-            with_free_ports(|ports| Self::start_on(directory, ports, PAUSE_MINORITY)).await?;
-        let mut others = Vec::new();
-        for number in 2..=nodes {
-            let name = format!("rabbitmq-{number}");
-            let start = |ports| first.start_beside(directory, &name, ports);
-            let node = with_free_ports(start).await?;
-            node.join(&first).await?;
-            others.push(node);
-        }
-        Ok((first, others))
-    }
-
     async fn start_on(
         directory: &Path,
         [amqp, api, distribution, mapper]: [u16; 4],
@@ -100,56 +73,20 @@ impl RabbitMq {
             distribution,
             mapper,
         };
-        let program = on_path("epmd").ok_or_else(|| Package::RabbitMq.missing())?;
-        let home = directory.join("rabbitmq");
+        let (home, log) = (directory.join("rabbitmq"), directory.join("rabbitmq.log"));
         fs::create_dir_all(&home).map_err(ServerError::file(&home))?;
-        let log = directory.join("rabbitmq.log");
-        let mut spec = ChildSpec::new("epmd", program, &home, &log)
-            .arg("-port")
-            .arg(mapper.to_string())
-            .arg("-address")
-            .arg("127.0.0.1");
-        spec.on_crash = OnCrash::Kill;
-        let password = Uuid::new_v4().simple().to_string();
-        let mapper = Some(Child::start(spec)?);
-        let mut node = Self::new(home, &log, ports, mapper, password, configuration)?;
+        let epmd = start_epmd(&home, &log, mapper)?;
+        let password = new_password();
+        let mut node = Self::new(home, &log, ports, password, configuration)?.keeping(epmd);
         node.resume().await?;
         Ok(node)
     }
 
-    /// Starts a node that has the port mapper, the cookie and the credentials of this one.
-    async fn start_beside(
-        &self,
-        directory: &Path,
-        name: &str,
-        [amqp, api, distribution]: [u16; 3],
-    ) -> Result<Self, ServerError> {
-        let ports = Ports {
-            amqp,
-            api,
-            distribution,
-            mapper: self.ports.mapper,
-        };
-        let home = directory.join(name);
-        fs::create_dir_all(&home).map_err(ServerError::file(&home))?;
-        let (cookie, copy) = (self.directory.join(COOKIE), home.join(COOKIE));
-        // An earlier attempt may have left it, and it is read-only.
-        if !copy.exists() {
-            fs::copy(&cookie, &copy).map_err(ServerError::file(&copy))?;
-        }
-        let log = directory.join(format!("{name}.log"));
-        let password = self.password.clone();
-        let mut node = Self::new(home, &log, ports, None, password, PAUSE_MINORITY)?;
-        node.resume().await?;
-        Ok(node)
-    }
-
-    /// Describes a node without starting it.
-    fn new(
+    /// Describes a node without starting it; `configuration` has further lines.
+    pub(crate) fn new(
         home: PathBuf,
         log: &Path,
         ports: Ports,
-        mapper: Option<Child>,
         password: String,
         configuration: &str,
     ) -> Result<Self, ServerError> {
@@ -183,7 +120,7 @@ impl RabbitMq {
             .build()?;
         Ok(Self {
             broker: None,
-            _mapper: mapper,
+            _mapper: None,
             spec,
             directory: home,
             ports,
@@ -192,34 +129,17 @@ impl RabbitMq {
         })
     }
 
-    /// Joins the cluster of another node. What this node has is lost.
-    async fn join(&self, other: &Self) -> Result<(), ServerError> {
-        let name = other.ports.node_name();
-        for arguments in [
-            &["stop_app"][..],
-            &["reset"],
-            &["join_cluster", &name],
-            &["start_app"],
-        ] {
-            let mut command = self.control();
-            command.args(arguments);
-            let program = format!("rabbitmqctl {}", arguments.join(" "));
-            // The command takes seconds.
-            let output = tokio::task::spawn_blocking(move || command.output()).await;
-            let output = output
-                .unwrap_or_else(|error| Err(std::io::Error::other(error)))
-                .map_err(|source| ServerError::Spawn {
-                    program: program.clone(),
-                    source,
-                })?;
-            if !output.status.success() {
-                return Err(ServerError::Failed {
-                    program,
-                    output: String::from_utf8_lossy(&output.stderr).into_owned(),
-                });
-            }
+    /// Keeps the port mapper of Erlang until the node is dropped.
+    pub(crate) fn keeping(self, mapper: Child) -> Self {
+        Self {
+            _mapper: Some(mapper),
+            ..self
         }
-        Ok(())
+    }
+
+    /// Sets a variable of the node.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.spec.environment.push((name.into(), value.into()));
     }
 
     /// Restarts the node after [`RabbitMq::stop`] or [`RabbitMq::kill`] with the same ports and
@@ -268,6 +188,20 @@ impl RabbitMq {
             listeners
                 .any(|listener| listener.protocol == "amqp" && listener.port == self.ports.amqp)
         })
+    }
+
+    /// Returns the number of nodes of its cluster that run, as the node sees it; 0 if it does not
+    /// answer.
+    pub async fn running_nodes(&self) -> usize {
+        let asked = self
+            .client
+            .get(format!("http://127.0.0.1:{}/api/nodes", self.ports.api))
+            .basic_auth(USER, Some(&self.password));
+        let Ok(answer) = asked.send().await else {
+            return 0;
+        };
+        let nodes: Vec<Node> = answer.json().await.unwrap_or_default();
+        nodes.iter().filter(|node| node.running).count()
     }
 
     /// Returns a command that runs `rabbitmqctl` for this node.
@@ -334,16 +268,44 @@ impl RabbitMq {
 }
 
 impl Ports {
-    /// Name of the node with these ports.
-    fn node_name(self) -> String {
-        format!("latchkey-{}@localhost", self.amqp)
+    /// Name of the node with these ports, without that of the host.
+    pub(crate) fn short_name(self) -> String {
+        format!("latchkey-{}", self.amqp)
     }
+
+    /// Name of the node with these ports.
+    pub(crate) fn node_name(self) -> String {
+        format!("{}@localhost", self.short_name())
+    }
+}
+
+/// Starts a private port mapper of Erlang.
+pub(crate) fn start_epmd(home: &Path, log: &Path, port: u16) -> Result<Child, ServerError> {
+    let program = on_path("epmd").ok_or_else(|| Package::RabbitMq.missing())?;
+    let mut spec = ChildSpec::new("epmd", program, home, log)
+        .arg("-port")
+        .arg(port.to_string())
+        .arg("-address")
+        .arg("127.0.0.1");
+    spec.on_crash = OnCrash::Kill;
+    Child::start(spec)
+}
+
+/// Returns a password that nobody knows.
+pub(crate) fn new_password() -> String {
+    Uuid::new_v4().simple().to_string()
 }
 
 /// What the management API says of the node.
 #[derive(Deserialize)]
 struct Overview {
     listeners: Vec<Listener>,
+}
+
+/// What it says of a node of the cluster.
+#[derive(Deserialize)]
+struct Node {
+    running: bool,
 }
 
 #[derive(Deserialize)]
