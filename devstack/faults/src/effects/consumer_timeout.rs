@@ -44,6 +44,7 @@ pub(super) async fn begin(environment: &mut Environment) -> anyhow::Result<()> {
     let options = BasicPublishOptions::default();
     channel
         .basic_publish("".into(), SYNC_SVC_QUEUE.into(), options, BODY, properties)
+        .await?
         .await?;
     environment.planted.fates.insert(id, Fate::Parked);
     eventually(TIMEOUT, "the end of the subscription", async || {
