@@ -67,14 +67,19 @@ async fn await_alarm(environment: &Environment) -> anyhow::Result<()> {
     .await
 }
 
-/// Closes the connections of a service, as an operator does it.
+/// Closes the connections of a service, which are known by the name that it gives them.
 pub(super) async fn close_connections_of(
     environment: &mut Environment,
     target: Target,
 ) -> anyhow::Result<()> {
-    let api = environment.api();
-    api.close_connections_of(target.name()).await?;
-    Ok(())
+    let close = format!(
+        "[rabbit_networking:close_connection(P, \"a fault of a test\")
+          || P <- rabbit_networking:connections(),
+             [{{client_properties, T}}] <- [rabbit_networking:connection_info(P, [client_properties])],
+             {{<<\"connection_name\">>, _, <<\"{}\">>}} <- T].",
+        target.name()
+    );
+    control(environment, &["eval", &close]).await
 }
 
 pub(super) async fn close_connections(environment: &mut Environment) -> anyhow::Result<()> {
@@ -160,6 +165,14 @@ pub(super) async fn channel(environment: &Environment) -> anyhow::Result<Channel
 
 /// Runs rabbitmqctl.
 pub(super) async fn control(environment: &Environment, arguments: &[&str]) -> anyhow::Result<()> {
+    output_of(environment, arguments).await.map(drop)
+}
+
+/// Runs rabbitmqctl and returns its output.
+pub(super) async fn output_of(
+    environment: &Environment,
+    arguments: &[&str],
+) -> anyhow::Result<Vec<u8>> {
     let mut command = environment.stack.servers.rabbitmq.control();
     command.args(arguments);
     let mut command = tokio::process::Command::from(command);
@@ -172,5 +185,5 @@ pub(super) async fn control(environment: &Environment, arguments: &[&str]) -> an
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    Ok(())
+    Ok(output.stdout)
 }

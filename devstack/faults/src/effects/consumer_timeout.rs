@@ -1,12 +1,15 @@
 //! A consumer time-out: RabbitMQ closes the channel of a consumer that does not acknowledge.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use devstack::polling::eventually;
 use lapin::BasicProperties;
-use lapin::options::{BasicPublishOptions, QueueDeclareOptions};
-use lapin::types::FieldTable;
+use lapin::options::BasicPublishOptions;
 use latchkey_messaging::topology::SYNC_SVC_QUEUE;
+use serde::Deserialize;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::{broker, service};
@@ -25,19 +28,41 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 /// A message that sync-svc stands still with. It cannot be handled.
 const BODY: &[u8] = b"for a consumer that stands still";
 
+/// Time between two looks at the log.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// What RabbitMQ's log says of a consumer time-out.
+const TIMED_OUT: &str = "has timed out waiting for delivery acknowledgement";
+/// Lists the consumers.
+const LIST: [&str; 6] = [
+    "list_consumers",
+    "--silent",
+    "--formatter",
+    "json",
+    "queue_name",
+    "channel_pid",
+];
+
+/// A consumer, as rabbitmqctl lists it.
+#[derive(Deserialize)]
+struct Subscribed {
+    queue_name: String,
+    channel_pid: String,
+}
+
 /// Lets sync-svc subscribe on a channel with a short limit, stops it, and sends it a message. Returns
-/// when RabbitMQ has closed the channel. Channels that exist keep their limit.
+/// when RabbitMQ closes the channel. Channels that exist keep their limit.
 pub(super) async fn begin(environment: &mut Environment) -> anyhow::Result<()> {
     broker::control(environment, &["eval", SHORT]).await?;
     let channel = broker::channel(environment).await?;
-    let api = environment.api();
-    let closed = api.close_connections_of(Target::Sync.name()).await?;
+    let before = channels(environment).await?;
+    broker::close_connections_of(environment, Target::Sync).await?;
     eventually(TIMEOUT, "a new subscription of sync-svc", async || {
-        let consumers = api.consumers(SYNC_SVC_QUEUE).await;
-        let is_new = consumers.iter().any(|name| !closed.contains(name));
-        Ok(is_new.then_some(()))
+        let now = channels(environment).await?;
+        Ok(now.difference(&before).next().map(|_| ()))
     })
     .await?;
+    let log = environment.stack.directory().join("rabbitmq.log");
+    let timed_out = times(&log)?;
     service::pause(environment, Target::Sync)?;
     let id = Uuid::new_v4();
     let properties = BasicProperties::default().with_message_id(id.to_string().into());
@@ -47,15 +72,9 @@ pub(super) async fn begin(environment: &mut Environment) -> anyhow::Result<()> {
         .await?
         .await?;
     environment.planted.fates.insert(id, Fate::Parked);
-    eventually(TIMEOUT, "the end of the subscription", async || {
-        let options = QueueDeclareOptions {
-            passive: true,
-            ..QueueDeclareOptions::default()
-        };
-        let queue = channel
-            .queue_declare(SYNC_SVC_QUEUE.into(), options, FieldTable::default())
-            .await?;
-        Ok((queue.consumer_count() == 0).then_some(()))
+    eventually(TIMEOUT, "a consumer time-out", async || {
+        sleep(LOOK_INTERVAL).await;
+        Ok((times(&log)? > timed_out).then_some(()))
     })
     .await
 }
@@ -65,4 +84,26 @@ pub(super) async fn end(environment: &mut Environment) -> anyhow::Result<()> {
     let restored = broker::control(environment, &["eval", DEFAULT]).await;
     service::resume(environment, Target::Sync)?;
     restored
+}
+
+/// Returns the channels that sync-svc consumes on. The first number of a process is left out: it is
+/// that of the node, as rabbitmqctl counts.
+async fn channels(environment: &Environment) -> anyhow::Result<BTreeSet<String>> {
+    let output = broker::output_of(environment, &LIST).await?;
+    let consumers: Vec<Subscribed> = serde_json::from_slice(&output)?;
+    let own = consumers
+        .into_iter()
+        .filter(|consumer| consumer.queue_name == SYNC_SVC_QUEUE);
+    let channel = |consumer: Subscribed| {
+        let process = consumer.channel_pid.split_once('.');
+        process.map(|(_, process)| process.to_owned())
+    };
+    Ok(own.filter_map(channel).collect())
+}
+
+/// Returns how often RabbitMQ's log says that a consumer has timed out. RabbitMQ keeps the channel
+/// until the client has agreed, and says it again and again.
+fn times(log: &Path) -> anyhow::Result<usize> {
+    let text = std::fs::read(log)?;
+    Ok(String::from_utf8_lossy(&text).matches(TIMED_OUT).count())
 }

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use latchkey_messaging::topology::{SYNC_SVC_QUEUE, UNROUTED_QUEUE, parked_queue};
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use url::Url;
 
 /// Time limit of a request.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -17,31 +15,6 @@ struct Queue {
     name: String,
     /// Absent until the first statistics.
     messages: Option<u64>,
-}
-
-/// A connection to RabbitMQ.
-#[derive(Debug, Deserialize)]
-struct Open {
-    name: String,
-    /// What the client calls it.
-    user_provided_name: Option<String>,
-}
-
-/// A consumer.
-#[derive(Debug, Deserialize)]
-struct Subscribed {
-    queue: Named,
-    channel_details: OfConnection,
-}
-
-#[derive(Debug, Deserialize)]
-struct Named {
-    name: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct OfConnection {
-    connection_name: String,
 }
 
 /// How old the numbers of messages are at most: a quorum queue tells its own only every 5 s.
@@ -103,45 +76,6 @@ impl Api {
             .get(format!("{}/api/health/checks/alarms", self.base));
         let answer = request.send().await;
         answer.is_ok_and(|answer| answer.status() == StatusCode::SERVICE_UNAVAILABLE)
-    }
-
-    /// Closes every connection that a service has, by the name that it gave them. Returns
-    /// RabbitMQ's own names of them.
-    ///
-    /// # Errors
-    /// RabbitMQ does not answer.
-    pub async fn close_connections_of(&self, service: &str) -> anyhow::Result<Vec<String>> {
-        let connections: Option<Vec<Open>> = self.get("/api/connections").await;
-        let connections = connections.context("RabbitMQ does not list its connections")?;
-        let own = connections
-            .into_iter()
-            .filter(|open| open.user_provided_name.as_deref() == Some(service));
-        let own: Vec<String> = own.map(|open| open.name).collect();
-        for name in &own {
-            let mut url = Url::parse(&format!("{}/api/connections", self.base))?;
-            if let Ok(mut segments) = url.path_segments_mut() {
-                segments.push(name);
-            }
-            let reason = ("X-Reason", "a fault of a test");
-            let closing = self.client.delete(url).header(reason.0, reason.1);
-            let answer = closing.send().await?;
-            // It may have ended already.
-            if answer.status() != StatusCode::NOT_FOUND {
-                answer.error_for_status()?;
-            }
-        }
-        Ok(own)
-    }
-
-    /// Returns RabbitMQ's names of the connections that consume a queue; none if RabbitMQ does not
-    /// answer.
-    pub async fn consumers(&self, queue: &str) -> Vec<String> {
-        let consumers: Option<Vec<Subscribed>> = self.get("/api/consumers/%2f").await;
-        let of_queue = |one: &Subscribed| one.queue.name == queue;
-        let consumers = consumers.into_iter().flatten().filter(of_queue);
-        consumers
-            .map(|one| one.channel_details.connection_name)
-            .collect()
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Option<T> {
