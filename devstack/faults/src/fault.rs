@@ -135,17 +135,20 @@ pub enum NetworkFault {
     Lost,
     /// The existing connections are closed.
     Closed,
+    /// Responses arrive, and requests do not.
+    RequestsLost,
 }
 
 impl NetworkFault {
     /// Every fault of a network.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Latency,
         Self::BlackHole,
         Self::HalfOpen,
         Self::SlowDrip,
         Self::Lost,
         Self::Closed,
+        Self::RequestsLost,
     ];
 
     /// Returns its name.
@@ -157,6 +160,7 @@ impl NetworkFault {
             Self::SlowDrip => "slow drip",
             Self::Lost => "connections are lost silently",
             Self::Closed => "connections are closed",
+            Self::RequestsLost => "half open, requests are lost",
         }
     }
 }

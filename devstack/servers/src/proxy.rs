@@ -330,7 +330,12 @@ mod tests {
     #[tokio::test]
     async fn what_a_disturbance_holds_arrives_when_it_ends() {
         let (proxy, mut client) = echo().await;
-        for disturbance in [Disturbance::Held, Disturbance::ResponsesHeld] {
+        let held = [
+            Disturbance::Held,
+            Disturbance::ResponsesHeld,
+            Disturbance::RequestsHeld,
+        ];
+        for disturbance in held {
             proxy.disturb(Some(disturbance));
             client.write_all(b"x").await.unwrap();
             let early = receives(&mut client, Duration::from_millis(200)).await;

@@ -26,6 +26,7 @@ pub(super) fn begin(
         })),
         NetworkFault::Lost => proxy.drop_packets(),
         NetworkFault::Closed => proxy.close_connections(),
+        NetworkFault::RequestsLost => proxy.disturb(Some(Disturbance::RequestsHeld)),
     }
     Ok(())
 }

@@ -18,6 +18,8 @@ pub enum Disturbance {
     Held,
     /// Requests arrive, and responses do not.
     ResponsesHeld,
+    /// Responses arrive, and requests do not.
+    RequestsHeld,
     /// Packets arrive in pieces of `bytes`, one `every` so long.
     Dripping {
         /// Length of a piece, in bytes.
@@ -48,7 +50,8 @@ pub(super) async fn write(
         let piece = match now {
             None => bytes.len(),
             Some(Disturbance::ResponsesHeld) if direction == Direction::Request => bytes.len(),
-            Some(Disturbance::Held | Disturbance::ResponsesHeld) => {
+            Some(Disturbance::RequestsHeld) if direction == Direction::Response => bytes.len(),
+            Some(Disturbance::Held | Disturbance::ResponsesHeld | Disturbance::RequestsHeld) => {
                 // The proxy is gone if there is no further value.
                 if disturbance.changed().await.is_err() {
                     return Ok(());
