@@ -3,11 +3,11 @@
 
 mod made;
 mod reordered;
+mod sending;
 
 use anyhow::Context as _;
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
-use latchkey_messaging::topology::SYNC_SVC_QUEUE;
+use lapin::options::ConfirmSelectOptions;
+use lapin::{Channel, Connection, ConnectionProperties};
 use sqlx::PgPool;
 use tokio::time::{Duration, sleep, timeout};
 use uuid::Uuid;
@@ -17,6 +17,7 @@ use crate::environment::Environment;
 use crate::planted::Planted;
 use crate::shadow::Sample;
 use made::Made;
+use sending::send;
 
 /// How often a message is published again unchanged.
 const DUPLICATES: usize = 3;
@@ -106,19 +107,5 @@ async fn await_applied(pool: &PgPool, id: Uuid) {
 async fn plant(channel: &Channel, planted: &mut Planted, message: Made) -> anyhow::Result<()> {
     send(channel, &message.body, message.properties).await?;
     planted.fates.insert(message.id, message.fate);
-    Ok(())
-}
-
-async fn send(channel: &Channel, body: &[u8], properties: BasicProperties) -> anyhow::Result<()> {
-    channel
-        .basic_publish(
-            "".into(),
-            SYNC_SVC_QUEUE.into(),
-            BasicPublishOptions::default(),
-            body,
-            properties,
-        )
-        .await?
-        .await?;
     Ok(())
 }
