@@ -3,12 +3,14 @@
 //!
 //! The protocol: a request is its length in two bytes and its text, which begins with a letter. To
 //! `z` and a name, the answer is `w`, a byte that is 0 if the node is known, its port in two
-//! bytes, and more that does not matter here; then the connection ends (Erlang, "Distribution
-//! Protocol").
+//! bytes, and more that does not matter here. To `n`, the answer is the port of the port mapper in
+//! four bytes, which the node compares with the one that it asked, and a text. Then the connection
+//! ends (Erlang, "Distribution Protocol").
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
@@ -19,8 +21,12 @@ use crate::ServerError;
 
 /// Asks for the port of a node.
 const PORT_PLEASE: u8 = b'z';
-/// Place of the port in an answer.
-const PORT: std::ops::Range<usize> = 2..4;
+/// Asks for the names of all nodes.
+const NAMES: u8 = b'n';
+/// Place of the port of a node in an answer.
+const NODE_PORT: Range<usize> = 2..4;
+/// Place of the port of the port mapper in an answer.
+const OWN_PORT: Range<usize> = 0..4;
 
 /// Ports by the name of the node.
 type Routes = Arc<Mutex<BTreeMap<String, u16>>>;
@@ -71,38 +77,48 @@ impl Drop for PortMapper {
 }
 
 async fn accept(listener: TcpListener, epmd: u16, routes: Routes) {
+    let own = listener.local_addr().map_or(0, |address| address.port());
     while let Ok((client, _)) = listener.accept().await {
         let routes = Arc::clone(&routes);
         tokio::spawn(async move {
             // A node that is gone needs no answer.
-            let _ = serve(client, epmd, &routes).await;
+            let _ = serve(client, epmd, own, &routes).await;
         });
     }
 }
 
-async fn serve(mut client: TcpStream, epmd: u16, routes: &Routes) -> io::Result<()> {
+async fn serve(mut client: TcpStream, epmd: u16, own: u16, routes: &Routes) -> io::Result<()> {
     let length = client.read_u16().await?;
     let mut request = vec![0; length.into()];
     client.read_exact(&mut request).await?;
     let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, epmd)).await?;
     server.write_u16(length).await?;
     server.write_all(&request).await?;
-    let Some((&PORT_PLEASE, name)) = request.split_first() else {
+    let (kind, name) = request.split_first().unwrap_or((&0, &[]));
+    if ![PORT_PLEASE, NAMES].contains(kind) {
         // A node that registers stays connected as long as it runs.
         copy_bidirectional(&mut client, &mut server).await?;
         return Ok(());
-    };
+    }
     let mut answer = Vec::new();
     server.read_to_end(&mut answer).await?;
-    let route = std::str::from_utf8(name).ok().and_then(|name| {
-        let routes = routes.lock().unwrap_or_else(PoisonError::into_inner);
-        routes.get(name).copied()
-    });
-    // An answer that the node is unknown has no port.
-    if let (Some(route), Some(port)) = (route, answer.get_mut(PORT)) {
+    if *kind == NAMES {
+        if let Some(port) = answer.get_mut(OWN_PORT) {
+            port.copy_from_slice(&u32::from(own).to_be_bytes());
+        }
+    } else if let Some(route) = route_to(name, routes)
+        // An answer that the node is unknown has no port.
+        && let Some(port) = answer.get_mut(NODE_PORT)
+    {
         port.copy_from_slice(&route.to_be_bytes());
     }
     client.write_all(&answer).await
+}
+
+fn route_to(name: &[u8], routes: &Routes) -> Option<u16> {
+    let name = std::str::from_utf8(name).ok()?;
+    let routes = routes.lock().unwrap_or_else(PoisonError::into_inner);
+    routes.get(name).copied()
 }
 
 #[cfg(test)]
