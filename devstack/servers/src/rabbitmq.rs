@@ -156,22 +156,6 @@ impl RabbitMq {
         Ok(())
     }
 
-    /// Waits until the node, which runs, accepts connections: after [`RabbitMq::signal`], or after
-    /// it did not see most of the other nodes.
-    ///
-    /// # Errors
-    /// It has ended, or does not become ready.
-    pub async fn wait_until_ready(&mut self) -> Result<(), ServerError> {
-        let Some(mut broker) = self.broker.take() else {
-            return self.resume().await;
-        };
-        let ready = broker
-            .wait_until(START_TIMEOUT, || self.has_amqp_listener())
-            .await;
-        self.broker = Some(broker);
-        ready
-    }
-
     /// Returns `true` once the node itself says that it listens on the AMQP port. That the port
     /// accepts a connection is no proof: another process may have taken it.
     async fn has_amqp_listener(&self) -> bool {
