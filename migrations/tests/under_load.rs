@@ -135,7 +135,7 @@ async fn no_statement_of_a_service_fails_while_migrations_wait_for_a_lock_and_ru
     }
     let reported = Mutex::new(Vec::new());
     let migrated = run_reporting(database.pool(), |reason| {
-        reported.lock().unwrap().push(reason)
+        reported.lock().unwrap().push(reason);
     });
     // The reader ends only after the migration has given up its first wait for the lock.
     let read = async {

@@ -6,6 +6,7 @@ mod comparison;
 mod database;
 mod events;
 mod faults;
+mod instructions;
 mod load;
 mod login;
 mod logout;
@@ -38,6 +39,8 @@ struct Arguments {
 enum Command {
     /// Compare GetAccessToken with a service that does nothing, and measure storms of callers.
     Tokens(options::Options),
+    /// Count the instructions of a call with valgrind, also those of a service that does nothing.
+    Instructions(options::ReportOptions),
     /// Measure whether the time of a refusal reveals that an account exists.
     Refusals(options::ReportOptions),
     /// Inject faults into a provider: measure what its callers get and how long others wait.
@@ -63,6 +66,7 @@ enum Command {
 async fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Tokens(options) => tokens::run(&options).await,
+        Command::Instructions(options) => instructions::run(options).await,
         Command::Refusals(options) => refusals::run(options).await,
         Command::Faults(options) => faults::run(options).await,
         Command::Events(options) => events::run(options).await,

@@ -56,6 +56,7 @@ pub struct Testbed {
     stranger: KeyPairFiles,
     refresh_url: String,
     directory: RunDirectory,
+    counts_instructions: bool,
 }
 
 /// A service in its own process.
@@ -94,7 +95,21 @@ impl Testbed {
             pool,
             _postgres: postgres,
             directory,
+            counts_instructions: false,
         })
+    }
+
+    /// Runs the services that are started from now on under valgrind, with one worker thread.
+    #[must_use]
+    pub fn counting_instructions(mut self) -> Self {
+        self.counts_instructions = true;
+        self
+    }
+
+    /// Returns the file in which callgrind writes its counts of a service, without the number that
+    /// it adds for each time.
+    pub fn counts(&self, name: &str) -> PathBuf {
+        self.directory.path().join(format!("{name}.callgrind"))
     }
 
     /// Starts a replica of refresh-svc.
@@ -150,8 +165,21 @@ impl Testbed {
 
     fn spec(&self, name: &str, program: &Path) -> ChildSpec {
         let log: PathBuf = self.directory.path().join(format!("{name}.log"));
-        let mut spec = ChildSpec::new(name, program, self.directory.path(), &log);
+        let started = if self.counts_instructions {
+            Path::new("valgrind")
+        } else {
+            program
+        };
+        let mut spec = ChildSpec::new(name, started, self.directory.path(), &log);
         spec.clear_environment = true;
+        if self.counts_instructions {
+            let file = self.counts(name);
+            spec = spec
+                .env("TOKIO_WORKER_THREADS", "1")
+                .arg("--tool=callgrind")
+                .arg(format!("--callgrind-out-file={}", file.display()))
+                .arg(program);
+        }
         spec
     }
 
@@ -163,7 +191,7 @@ impl Testbed {
         let log = spec.log.clone();
         let mut child = Child::start(spec)?;
         let ready = child
-            .wait_until(Duration::from_secs(30), || async {
+            .wait_until(self.start_timeout(), || async {
                 self.connect(address).await.is_ok()
             })
             .await;
@@ -176,6 +204,11 @@ impl Testbed {
             process: child.id(),
             _child: child,
         })
+    }
+
+    /// A program takes fifty times as long under valgrind.
+    fn start_timeout(&self) -> Duration {
+        Duration::from_secs(if self.counts_instructions { 180 } else { 30 })
     }
 
     /// Opens a connection with mutual TLS.

@@ -313,8 +313,12 @@ impl Fault {
         let (other_target, other_server) = parts(other);
         // The deletion of the queue and the consumer time-out wait for sync-svc and its database, and a
         // point is waited for until a service reaches it.
-        let waits =
-            |fault| matches!(fault, Self::QueueDeleted | Self::ConsumerTimeout | Self::At(..));
+        let waits = |fault| {
+            matches!(
+                fault,
+                Self::QueueDeleted | Self::ConsumerTimeout | Self::At(..)
+            )
+        };
         (target.is_none() || target != other_target)
             && (server.is_none() || server != other_server)
             && !waits(self)

@@ -79,7 +79,7 @@ impl Point {
     /// Returns the name of the service.
     pub fn service_name(self) -> &'static str {
         match self.service() {
-            ServiceId::Auth => "auth-svc",
+            ServiceId::Auth | ServiceId::AuthReplica(_) => "auth-svc",
             ServiceId::Sync => "sync-svc",
             ServiceId::Refresh(_) => "refresh-svc",
         }

@@ -63,8 +63,7 @@ pub(crate) async fn clean_up(auth: &PgPool, sync: &PgPool) -> anyhow::Result<()>
     let now = SystemClock.now();
     auth_svc::store::cleanup::sweep(auth).await?;
     sync_svc::sweep::run_once(sync, now).await?;
-    sync_svc::store::inbox::delete_old(sync).await?;
-    sync_svc::store::job::delete_old(sync, now - sync_svc::sweep::JOB_RETENTION).await?;
+    sync_svc::cleanup::run_once(sync).await?;
     Ok(())
 }
 

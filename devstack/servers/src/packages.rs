@@ -28,6 +28,8 @@ pub enum Package {
     KubernetesNode,
     /// The library that gives a process another time.
     Clock,
+    /// valgrind, for counts of instructions.
+    Valgrind,
 }
 
 /// The programs of [`Package::KubernetesNode`].
@@ -45,6 +47,7 @@ impl Package {
             Self::Prometheus => "Prometheus with promtool",
             Self::KubernetesNode => "runc, iptables, ipset, conntrack, ip or openssl",
             Self::Clock => "libfaketime",
+            Self::Valgrind => "valgrind",
         }
     }
 
@@ -60,6 +63,7 @@ impl Package {
             Self::Prometheus => "prometheus",
             Self::KubernetesNode => "runc iptables ipset conntrack iproute2 openssl",
             Self::Clock => "libfaketime",
+            Self::Valgrind => "valgrind",
         }
     }
 
@@ -74,6 +78,7 @@ impl Package {
             Self::Prometheus => on_path("prometheus").is_some() && on_path("promtool").is_some(),
             Self::KubernetesNode => NODE_PROGRAMS.iter().all(|name| on_path(name).is_some()),
             Self::Clock => clock_library().is_some(),
+            Self::Valgrind => on_path("valgrind").is_some(),
         }
     }
 

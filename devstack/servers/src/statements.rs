@@ -350,7 +350,11 @@ mod tests {
             ),
             (
                 true,
-                [message(b"P", b"s1\0UPDATE $1\0\0\x01\0\0\0\x17"), execute.clone()].concat(),
+                [
+                    message(b"P", b"s1\0UPDATE $1\0\0\x01\0\0\0\x17"),
+                    execute.clone(),
+                ]
+                .concat(),
             ),
             (false, [message(b"1", b""), updated.clone()].concat()),
             (

@@ -29,7 +29,7 @@ pub struct Person {
 /// A session.
 pub struct Session {
     /// The session at the provider.
-    pub provider_session: String,
+    pub sid: String,
     secret: String,
     access_token: String,
 }
@@ -80,10 +80,10 @@ pub async fn create(
     let replicas = &testbed.replicas;
     let sessions: Vec<Arc<Session>> =
         futures::stream::iter(rows.secrets.into_iter().zip(rows.provider_sessions))
-            .map(|(secret, provider_session)| async move {
+            .map(|(secret, sid)| async move {
                 let access_token = replicas.access_token(&secret).await?;
                 anyhow::Ok(Arc::new(Session {
-                    provider_session,
+                    sid,
                     secret,
                     access_token,
                 }))

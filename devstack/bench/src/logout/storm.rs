@@ -82,7 +82,7 @@ pub async fn run(
     let ending: HashSet<String> = orders
         .iter()
         .flat_map(|order| &order.sessions)
-        .map(|session| session.provider_session.clone())
+        .map(|session| session.sid.clone())
         .collect();
     let (ended, tokens) = (ending.len(), orders.len());
     let before = events(testbed).await?;
@@ -97,7 +97,7 @@ pub async fn run(
     let sessions: Vec<&Arc<Session>> = people.iter().flat_map(|one| &one.sessions).collect();
     let wrong: Vec<Option<bool>> = futures::stream::iter(sessions)
         .map(|session| {
-            let should_end = ending.contains(&session.provider_session);
+            let should_end = ending.contains(&session.sid);
             async move {
                 let accepted = session.accepted(replicas).await?;
                 let wrong = accepted.contains(&should_end);
@@ -152,7 +152,7 @@ fn orders(people: &[Person], share: Share) -> Vec<Order> {
         for session in person.sessions.iter().take(ending) {
             orders.push(Order {
                 // As Keycloak's: they name the person too, whose other session lives.
-                claims: claims(&[("sid", &session.provider_session), ("sub", &person.subject)]),
+                claims: claims(&[("sid", &session.sid), ("sub", &person.subject)]),
                 sessions: vec![Arc::clone(session)],
             });
         }

@@ -448,6 +448,7 @@ fn an_expired_token_is_found_and_one_of_a_wrong_clock_is_expected() {
         fault: Fault::Clock(target, how),
         begun: Moment(begun * SECOND),
         ended: Moment((begun + 4) * SECOND),
+        reached: None,
     };
     finds(Kind::ExpiredTokenGiven, |evidence| {
         evidence.given.push(given_token(60));

@@ -95,7 +95,7 @@ fn changed(executed: &ExecutedStatement) -> Option<(Point, Option<Uuid>)> {
 }
 
 fn account(statement: &Statement) -> Option<Uuid> {
-    Uuid::from_slice(statement.first_parameter.as_deref()?).ok()
+    Uuid::from_slice(statement.first_parameter()?).ok()
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ fn simulate(spread: bool, outage: &Range<Duration>) -> Simulated {
             account.refreshed(Duration::ZERO, &jitter);
             // People have signed in at all times.
             let margin = if spread { account.early } else { account.soft };
-            account.expires_at = margin + (LIFE - margin).mul_f64(jitter.next());
+            account.expires_at = margin + LIFE.saturating_sub(margin).mul_f64(jitter.next());
             account
         })
         .collect();

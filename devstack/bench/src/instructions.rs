@@ -1,0 +1,127 @@
+//! `cargo dev bench instructions`: how many instructions a call takes in the processes of refresh-svc
+//! and of the service that does nothing. In contrast to a time, the number does not depend on the
+//! machine's speed and on other processes. Instructions of the kernel are not counted.
+
+mod profile;
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use latchkey_domain::AccountId;
+use latchkey_servers::{Package, ensure_installed};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::load::get_each_token;
+use crate::options::ReportOptions;
+use crate::report::{timed_progress, write_result};
+use crate::testbed::{RunningService, Testbed};
+use crate::tokens::refresh_svc_program;
+use profile::Profile;
+
+/// Accounts, and calls of one round: one for each.
+const ACCOUNTS: usize = 2_000;
+/// Rounds that are counted, after one that fills the cache.
+const ROUNDS: usize = 4;
+/// Connections, each with one call at a time.
+const CONNECTIONS: usize = 16;
+/// How long a command for callgrind takes at most.
+const COMMAND_TIMEOUT: Duration = Duration::from_mins(2);
+/// Instructions by those of the null service.
+const GOAL: f64 = 1.10;
+
+/// Counts and reports.
+pub async fn run(options: ReportOptions) -> anyhow::Result<()> {
+    let progress = timed_progress(Instant::now());
+    ensure_installed(&[Package::Valgrind], &progress)?;
+    let testbed = Testbed::start(&progress).await?.counting_instructions();
+    let accounts = Arc::new(testbed.add_valid(ACCOUNTS).await?);
+    progress("the null service under valgrind");
+    let name = "null-service";
+    let service = testbed.null_service().await?;
+    let null = count(&testbed, &service, name, &accounts).await?;
+    drop(service);
+    progress("refresh-svc under valgrind");
+    let name = "refresh-svc";
+    let service = testbed.refresh_svc(&refresh_svc_program()?, name).await?;
+    let refresh_svc = count(&testbed, &service, name, &accounts).await?;
+    drop(service);
+    write_result("instructions", &markdown(&null, &refresh_svc)?, options)
+}
+
+/// Counts the instructions of calls whose tokens are cached.
+async fn count(
+    testbed: &Testbed,
+    service: &RunningService,
+    name: &str,
+    accounts: &Arc<Vec<AccountId>>,
+) -> anyhow::Result<Profile> {
+    let clients = testbed.connections(service.address, CONNECTIONS).await?;
+    let round = async || {
+        let refused = get_each_token(&clients, accounts, 1).await?;
+        anyhow::ensure!(refused == 0, "{refused} tokens were refused");
+        Ok(())
+    };
+    round().await?;
+    control("--zero", service.process).await?;
+    for _ in 0..ROUNDS {
+        round().await?;
+    }
+    control("--dump", service.process).await?;
+    let first = testbed.counts(name).with_extension("callgrind.1");
+    let arguments = ["--threshold=99.5".as_ref(), first.as_os_str()];
+    let text = run_program("callgrind_annotate", &arguments).await?;
+    Profile::parse(&text, ROUNDS * accounts.len())
+}
+
+async fn control(command: &str, process: u32) -> anyhow::Result<()> {
+    let process = process.to_string();
+    run_program("callgrind_control", &[command.as_ref(), process.as_ref()]).await?;
+    Ok(())
+}
+
+async fn run_program(program: &str, arguments: &[&std::ffi::OsStr]) -> anyhow::Result<String> {
+    let mut command = Command::new(Path::new(program));
+    let output = command.args(arguments).kill_on_drop(true).output();
+    let output = timeout(COMMAND_TIMEOUT, output)
+        .await
+        .with_context(|| format!("{program} does not end"))?
+        .with_context(|| format!("{program} does not start"))?;
+    anyhow::ensure!(
+        output.status.success(),
+        "{program}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn markdown(null: &Profile, refresh_svc: &Profile) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let (all, nothing) = (refresh_svc.per_call(), null.per_call());
+    writeln!(
+        text,
+        "{} calls over {CONNECTIONS} connections, one worker thread, instructions per call in user \
+         space. refresh-svc by null: **{:.2}** (goal: ≤ {GOAL:.2}).\n\n\
+         | where | null service | refresh-svc | more |\n\
+         | --- | --- | --- | --- |",
+        ROUNDS * ACCOUNTS,
+        all / nothing.max(f64::EPSILON),
+    )?;
+    for part in refresh_svc.parts() {
+        let (in_null, in_refresh_svc) = (null.part(part), refresh_svc.part(part));
+        writeln!(
+            text,
+            "| {part} | {in_null:.0} | {in_refresh_svc:.0} | {:.0} |",
+            in_refresh_svc - in_null
+        )?;
+    }
+    writeln!(
+        text,
+        "| all | {nothing:.0} | {all:.0} | {:.0} |",
+        all - nothing
+    )?;
+    Ok(text)
+}
