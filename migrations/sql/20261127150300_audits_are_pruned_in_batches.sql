@@ -1,6 +1,6 @@
 -- The audits are pruned in bounded batches: each function gets a second form, which deletes about `at_most`
--- records in a transaction, and `latchkey audit prune` calls it until it returns less. The first form deletes
--- all at once, for the command of the previous release.
+-- records in a transaction, and `latchkey audit prune` calls it until it returns less. The first form stays as
+-- it is, for the command of the previous release: it deletes all rows in one statement, and drops no partition.
 
 -- The only way that records go: by people, never the younger ones, and told. Weeks that are over are dropped;
 -- of the partitions that hold no single week at most `at_most` rows are deleted. Returns the number of records;
@@ -93,9 +93,6 @@ BEGIN
         EXECUTE format($sql$
             REVOKE EXECUTE ON FUNCTION %1$I.audit_prune(interval, bigint) FROM PUBLIC;
             GRANT EXECUTE ON FUNCTION %1$I.audit_prune(interval, bigint) TO latchkey_operator;
-            CREATE OR REPLACE FUNCTION %1$I.audit_prune(keep interval) RETURNS bigint
-                LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
-            $fn$ SELECT %1$I.audit_prune(keep, 9223372036854775807) $fn$;
         $sql$, s);
     END LOOP;
 END
