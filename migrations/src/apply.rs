@@ -42,7 +42,7 @@ pub async fn run(pool: &PgPool) -> Result<(), MigrateError> {
 /// each other. `waiting` is called when the wait for something begins.
 ///
 /// # Errors
-/// The database failed, a lock was not to be had for ten minutes, or a migration was changed after
+/// The database failed, a lock could not be acquired within ten minutes, or a migration was changed after
 /// it was applied. What was applied before stays applied.
 pub async fn run_reporting(pool: &PgPool, waiting: impl Fn(Waiting)) -> Result<(), MigrateError> {
     let mut alone = pool.acquire().await?.detach();
@@ -90,8 +90,10 @@ async fn apply_all(
             if before.is_some() {
                 apply_until(pool, before, waiting).await?;
             }
-            drop_failed_indexes(alone).await?;
-            apply(pool, Some(migration.version), Duration::ZERO).await?;
+            if !is_applied(alone, migration.version).await? {
+                drop_failed_indexes(alone).await?;
+                apply(pool, Some(migration.version), Duration::ZERO).await?;
+            }
         }
         before = Some(migration.version);
     }
@@ -148,14 +150,25 @@ async fn limit_locks(connection: &mut PgConnection, limit: Duration) -> Result<(
         .map(drop)
 }
 
-/// Drops what a failed `CREATE INDEX CONCURRENTLY` left. No other one runs: see [`lock_out_others`].
+/// Returns `true` if the migration is applied. sqlx has created its table for an earlier one.
+async fn is_applied(connection: &mut PgConnection, version: i64) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM _sqlx_migrations WHERE version = $1)")
+        .bind(version)
+        .fetch_one(connection)
+        .await
+}
+
+/// Drops what a failed `CREATE INDEX CONCURRENTLY` left. No other migrator runs: see
+/// [`lock_out_others`]. An index that somebody builds by hand is not valid either, and stays.
 async fn drop_failed_indexes(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let failed: Vec<String> = sqlx::query_scalar(
         "SELECT format('%I.%I', n.nspname, c.relname)
          FROM pg_index i
               JOIN pg_class c ON c.oid = i.indexrelid
               JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE NOT i.indisvalid AND c.relkind = 'i' AND n.nspname IN ('auth', 'sync', 'vault')",
+         WHERE NOT i.indisvalid AND c.relkind = 'i' AND n.nspname IN ('auth', 'sync', 'vault')
+               AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p
+                               WHERE p.index_relid = i.indexrelid)",
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -168,7 +181,7 @@ async fn drop_failed_indexes(connection: &mut PgConnection) -> Result<(), sqlx::
     Ok(())
 }
 
-/// Returns `true` if a lock was not to be had in time, or to end a deadlock.
+/// Returns `true` if a lock was not acquired in time, or a deadlock was ended.
 fn got_no_lock(error: &MigrateError) -> bool {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
         return false;

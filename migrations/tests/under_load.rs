@@ -203,3 +203,23 @@ async fn an_index_that_was_not_completed_is_built_again() {
     .unwrap();
     assert!(index.contains("WHERE (revoked_at IS NOT NULL)"), "{index}");
 }
+
+// R46: an index that an operator is building is not valid yet.
+#[tokio::test]
+async fn an_index_that_is_not_valid_stays_if_no_migration_is_missing() {
+    let database = TestDatabase::create().await;
+    sqlx::raw_sql(
+        "CREATE INDEX of_an_operator ON auth.session (created_at);
+         UPDATE pg_index SET indisvalid = false
+         WHERE indexrelid = 'auth.of_an_operator'::regclass",
+    )
+    .execute(database.pool())
+    .await
+    .unwrap();
+    latchkey_migrations::run(database.pool()).await.unwrap();
+    let stays: bool = sqlx::query_scalar("SELECT to_regclass('auth.of_an_operator') IS NOT NULL")
+        .fetch_one(database.pool())
+        .await
+        .unwrap();
+    assert!(stays);
+}
