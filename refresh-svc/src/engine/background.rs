@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use super::pace::{Paces, early_margin};
 use super::{Engine, RefreshOptions};
@@ -20,6 +21,9 @@ use crate::upstream::SEARCH_SECONDS;
 
 /// Interval of searches for tokens about to expire.
 const REFRESH_CHECK_EVERY: Duration = Duration::from_secs(SEARCH_SECONDS.get() as u64);
+/// A search that comes late allows the refreshes of at most this time, so that a process
+/// that stood still does not start all of them at once.
+const MAX_ELAPSED: Duration = REFRESH_CHECK_EVERY.saturating_mul(2);
 /// Interval between two searches for idle accounts.
 const IDLE_CHECK_EVERY: Duration = Duration::from_mins(1);
 
@@ -31,15 +35,19 @@ impl Engine {
             return;
         }
         let mut paces = Paces::default();
+        let mut searched_at = Instant::now();
         loop {
             tokio::select! {
                 () = self.stopping.cancelled() => return,
                 () = tokio::time::sleep(REFRESH_CHECK_EVERY) => {}
             }
             let engine = self.clone();
+            // More than the interval, by the time that a search takes.
+            let elapsed = searched_at.elapsed().min(MAX_ELAPSED);
+            searched_at = Instant::now();
             // A search through a hundred thousand entries would block a runtime thread.
             let search = tokio::task::spawn_blocking(move || {
-                let due = engine.due(&mut paces);
+                let due = engine.due(&mut paces, elapsed);
                 (due, paces)
             });
             let due;
@@ -76,8 +84,9 @@ impl Engine {
     }
 
     /// Accounts in use whose token expires soon, the soonest first: those that cannot wait,
-    /// and as many others as the pace of their provider allows.
-    fn due(&self, paces: &mut Paces) -> Vec<Arc<Snapshot>> {
+    /// and as many others as the pace of their provider allows. `elapsed` is the time since
+    /// the last search.
+    fn due(&self, paces: &mut Paces, elapsed: Duration) -> Vec<Arc<Snapshot>> {
         let now = self.parts.clock.now();
         let mut due = Vec::new();
         for snapshot in self.parts.cache.snapshots() {
@@ -92,7 +101,7 @@ impl Engine {
             }
         }
         due.sort_by_key(|(remaining, ..)| *remaining);
-        paces.refill(REFRESH_CHECK_EVERY);
+        paces.refill(elapsed);
         due.into_iter()
             .filter_map(|(_, cannot_wait, snapshot)| {
                 let starts = paces.starts(snapshot.provider(), cannot_wait);

@@ -13,7 +13,7 @@ use crate::snapshot::soft_margin;
 const ACCOUNTS: u32 = 3_000;
 const LIFE: Duration = Duration::from_hours(1);
 const END: Duration = Duration::from_hours(6);
-/// Interval of searches.
+/// Interval of searches: longer than that of the service, so that fewer are simulated.
 const SEARCH: Duration = Duration::from_secs(10);
 /// Interval over which refreshes are counted.
 const COUNTED: Duration = Duration::from_mins(5);
