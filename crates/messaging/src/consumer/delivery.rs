@@ -42,8 +42,8 @@ pub(super) fn create_metrics(subscription: Subscription) {
     describe_counter!(
         "latchkey_messages_total",
         "Messages that were consumed, by queue, type of event and outcome: handled, failed (it is \
-         tried again), refused (it is parked) or deferred (the database did not answer; not \
-         counted as an attempt)."
+         tried again), refused (it is parked) or deferred (the database did not answer or was \
+         full; not counted as an attempt)."
     );
     describe_histogram!(
         "latchkey_event_lag_seconds",

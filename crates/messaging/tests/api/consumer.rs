@@ -212,6 +212,24 @@ async fn a_conflict_and_a_full_disk_count_no_attempt() {
     }
 }
 
+// R12: a conflict that does not end is tried again later, after five attempts at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn conflicts_that_do_not_end_count_as_one_attempt() {
+    let broker = TestBroker::create().await;
+    let script = Arc::new(Script {
+        failures: AtomicUsize::new(5),
+        error: Some(HandleError::Conflict("deadlock detected".to_owned())),
+        ..Script::default()
+    });
+    let running = start(&broker, &script).await;
+    send(&broker).await;
+    eventually("it is handled", async || script.seen().len() == 6).await;
+    let seen = script.seen();
+    let attempts: Vec<u32> = seen.iter().map(|(_, attempts)| *attempts).collect();
+    assert_eq!(attempts, [0, 0, 0, 0, 0, 1]);
+    running.stop().await;
+}
+
 async fn queue(broker: &TestBroker) -> lapin::Queue {
     let connection = config(broker.url()).connect().await.unwrap();
     let channel = connection.create_channel().await.unwrap();
