@@ -96,7 +96,11 @@ impl Engine {
             paces.count(snapshot.provider(), token.life);
             let remaining = token.remaining(now);
             let early = early_margin(snapshot.account, snapshot.version, token.life);
-            if remaining <= early.max(token.soft_margin) && snapshot.backoff_left().is_none() {
+            if remaining <= early.max(token.soft_margin)
+                && snapshot.backoff_left().is_none()
+                // It would use up the pace and the limit again, and start nothing.
+                && !self.refreshes.is_running(snapshot.account)
+            {
                 due.push((remaining, remaining <= token.soft_margin, snapshot));
             }
         }

@@ -70,6 +70,14 @@ impl SingleFlight {
         );
         Waiter(waiter)
     }
+
+    /// Returns `true` while a task of the account is running.
+    pub fn is_running(&self, account: AccountId) -> bool {
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(&account)
+    }
 }
 
 /// Removes the task from the map, even if it panics.
@@ -116,6 +124,7 @@ mod tests {
                 })
             })
             .collect();
+        assert!(single_flight.is_running(account()));
         for waiter in waiters {
             assert_eq!(
                 waiter.outcome().await.err(),
@@ -123,6 +132,7 @@ mod tests {
             );
         }
         assert_eq!(count.load(Ordering::SeqCst), 1);
+        assert!(!single_flight.is_running(account()));
     }
 
     // R33
