@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::violation::{Kind, Violations};
 use crate::evidence::{Evidence, Given};
 use crate::fault::{Fault, Target};
-use crate::history::FaultSpan;
+use crate::history::{FaultSpan, Moment};
 
 /// The provider counts whole seconds.
 const ROUNDING: Duration = Duration::from_secs(1);
@@ -24,17 +24,31 @@ pub(super) fn check(evidence: &Evidence, violations: &mut Violations) {
     }
 }
 
-/// Returns how far the clock was wrong that judged the life of a token, or that was read when the
-/// token was stored: the clocks of auth-svc and refresh-svc, at any time of the token's life.
+/// Returns how long after its end a token may have been given: the end was computed with the clock of
+/// auth-svc or refresh-svc when the token was issued, and judged with that of refresh-svc when the
+/// token was given.
 fn skew(faults: &[FaultSpan], given: &Given) -> Duration {
-    let active = faults.iter().filter(|span| {
-        span.begun.minus(WINDOW) <= given.answered && given.issued <= span.ended.plus(WINDOW)
-    });
-    let skews = active.filter_map(|span| match span.fault {
-        Fault::Clock(Target::Auth | Target::Refresh, how) => {
-            Some(Duration::from_secs(how.seconds().unsigned_abs()))
+    let storing = [Target::Auth, Target::Refresh];
+    let stored = offsets(faults, &storing, (given.issued, given.issued));
+    let judged = offsets(faults, &[Target::Refresh], (given.asked, given.answered));
+    let ahead = stored.max().unwrap_or_default().max(0);
+    let behind = judged.min().unwrap_or_default().min(0);
+    Duration::from_secs(ahead.abs_diff(behind))
+}
+
+/// Returns how far clocks of these services were ahead between two moments, in seconds.
+fn offsets(
+    faults: &[FaultSpan],
+    targets: &[Target],
+    (from, to): (Moment, Moment),
+) -> impl Iterator<Item = i64> {
+    faults.iter().filter_map(move |span| {
+        let is_active = span.begun.minus(WINDOW) <= to && from <= span.ended.plus(WINDOW);
+        match span.fault {
+            Fault::Clock(target, how) if is_active && targets.contains(&target) => {
+                Some(how.seconds())
+            }
+            _ => None,
         }
-        _ => None,
-    });
-    skews.max().unwrap_or_default()
+    })
 }

@@ -474,6 +474,21 @@ fn an_expired_token_is_found_and_one_of_a_wrong_clock_is_expected() {
         evidence.faults.push(fault);
         evidence.given.push(given_token(60));
     });
+    // One clock was ahead when the token was stored, and another one was behind when it was given.
+    let both = |evidence: &mut Evidence, asked: u64| {
+        let storing = wrong(Target::Auth, ClockFault::Ahead, 27);
+        let judging = wrong(Target::Refresh, ClockFault::Behind, asked - 1);
+        evidence.faults.extend([storing, judging]);
+        evidence.given.push(given_token(asked));
+    };
+    finds_nothing(|evidence| both(evidence, 38 + 599));
+    finds(Kind::ExpiredTokenGiven, |evidence| both(evidence, 38 + 602));
+    // A clock that is behind when the token is stored makes its life shorter.
+    finds(Kind::ExpiredTokenGiven, |evidence| {
+        let storing = wrong(Target::Auth, ClockFault::Behind, 27);
+        evidence.faults.push(storing);
+        evidence.given.push(given_token(60));
+    });
 }
 
 #[test]
