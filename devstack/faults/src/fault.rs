@@ -280,9 +280,9 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Returns whether two faults concern different parts, so that both can be active.
-    pub fn is_independent_of(self, other: Self) -> bool {
-        let parts = |fault| match fault {
+    /// Returns the service and the server that it concerns.
+    fn parts(self) -> (Option<Target>, Option<Server>) {
+        match self {
             Self::Killed(target) | Self::Paused(target) | Self::Clock(target, _) => {
                 (Some(target), None)
             }
@@ -308,9 +308,13 @@ impl Fault {
             | Self::Failover(_)
             | Self::StandbyKilled => (None, Some(Server::Database)),
             Self::At(..) => (None, None),
-        };
-        let (target, server) = parts(self);
-        let (other_target, other_server) = parts(other);
+        }
+    }
+
+    /// Returns whether two faults concern different parts, so that both can be active.
+    pub fn is_independent_of(self, other: Self) -> bool {
+        let (target, server) = self.parts();
+        let (other_target, other_server) = other.parts();
         // The deletion of the queue and the consumer time-out wait for sync-svc and its database, and a
         // point is waited for until a service reaches it.
         let waits = |fault| {
@@ -334,6 +338,12 @@ impl Fault {
             Self::At(point, _) => point.is_between_request_and_storing(),
             _ => false,
         }
+    }
+
+    /// Returns whether refresh-svc may be unable to store an answer of the provider.
+    pub fn may_prevent_storing(self) -> bool {
+        let (target, server) = self.parts();
+        server == Some(Server::Database) && target.is_none_or(|target| target == Target::Refresh)
     }
 }
 

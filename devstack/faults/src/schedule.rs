@@ -25,7 +25,7 @@ const BOTH: f64 = 0.25;
 /// A set of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scenario {
-    /// Every fault of a stack with one RabbitMQ.
+    /// Every fault of a stack with one PostgreSQL, one RabbitMQ and one clock.
     Mixed,
     /// Faults of the three services.
     Services,
@@ -268,6 +268,16 @@ mod tests {
             }
             seen.truncate(all.len());
             assert!(all.iter().all(|fault| seen.contains(fault)));
+        }
+    }
+
+    #[test]
+    fn mixed_has_no_fault_that_needs_more_servers_or_clocks() {
+        let mixed = Scenario::Mixed.faults();
+        let others = [Scenario::Failover, Scenario::Clocks, Scenario::Cluster];
+        for fault in others.into_iter().flat_map(Scenario::faults) {
+            let needs_no_more = matches!(fault, Fault::Killed(_));
+            assert_eq!(mixed.contains(&fault), needs_no_more, "{fault}");
         }
     }
 

@@ -347,6 +347,21 @@ fn a_refresh_token_that_is_spent_twice_is_found_outside_the_window() {
         twice(evidence);
         evidence.faults.push(killed(50));
     });
+    // An answer that cannot be stored is lost later, and without a kill it is not lost.
+    let unreachable = FaultSpan {
+        fault: Fault::DatabaseKilled,
+        begun: Moment(41 * SECOND),
+        ended: Moment(43 * SECOND),
+        reached: None,
+    };
+    finds(Kind::RefreshTokenSpentTwice, |evidence| {
+        twice(evidence);
+        evidence.faults.push(unreachable);
+    });
+    finds_nothing(|evidence| {
+        twice(evidence);
+        evidence.faults.extend([unreachable, killed(50)]);
+    });
     finds_nothing(|evidence| {
         twice(evidence);
         evidence.faults.push(killed(42));

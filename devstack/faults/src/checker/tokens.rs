@@ -15,6 +15,9 @@ use crate::history::{Answer, Call, FaultSpan, Moment, Operation, Person, Provide
 /// this long before or after the provider received the request, and may have lost the answer for
 /// the account. Without such a fault refresh-svc stores the answer before it asks again.
 pub const WINDOW: Duration = Duration::from_secs(5);
+/// How long after a fault of the database refresh-svc may need to store an answer: it notices lost
+/// connections one by one.
+const STORING: Duration = Duration::from_secs(15);
 
 pub(super) fn check(people: &People<'_>, violations: &mut Violations) {
     for (person, of_person) in &people.0 {
@@ -84,8 +87,21 @@ fn accounts_of_strict_provider(evidence: &Evidence) -> BTreeMap<&str, Uuid> {
 fn is_in_window(faults: &[FaultSpan], account: Option<Uuid>, at: Moment) -> bool {
     faults.iter().any(|span| {
         let is_during = |from: Moment| from.minus(WINDOW) <= at && at <= span.ended.plus(WINDOW);
-        span.may_lose_an_answer(account) && span.broken_from().is_some_and(is_during)
+        let may_lose = |from| is_during(from) || may_be_unstored(faults, at, from);
+        span.may_lose_an_answer(account) && span.broken_from().is_some_and(may_lose)
     })
+}
+
+/// Returns whether the answer to a request may have been in the memory of refresh-svc until a later
+/// moment, because the database could not be reached.
+fn may_be_unstored(faults: &[FaultSpan], at: Moment, until: Moment) -> bool {
+    let prevents = |span: &FaultSpan| {
+        span.begun.minus(WINDOW) <= at && at <= until && until <= span.ended.plus(STORING)
+    };
+    let mut preventing = faults
+        .iter()
+        .filter(|span| span.fault.may_prevent_storing());
+    preventing.any(prevents)
 }
 
 /// A token that was asked for after another was answered is not older.

@@ -33,7 +33,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 pub(super) async fn publish(environment: &mut Environment) -> anyhow::Result<()> {
     let samples = environment.shadow.samples();
     let url = environment.stack.servers.rabbitmq.url();
-    let pool = environment.stack.pool().clone();
+    let pool = environment.pool().clone();
     let planted = &mut environment.planted;
     timeout(COMMAND_TIMEOUT, async {
         let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
