@@ -30,7 +30,7 @@ const SAMPLES: usize = 8;
 const PREFETCH: u16 = 500;
 /// Pause before the next connection after one was lost.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Time limit of a connection, and of the reading of the parked messages.
+/// Time limit of a connection, and of the reading of a parked message.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A message of a sign-in.
@@ -112,21 +112,24 @@ impl Shadow {
     /// # Errors
     /// RabbitMQ does not answer.
     pub async fn parked(&self) -> anyhow::Result<BTreeSet<Uuid>> {
-        timeout(TIMEOUT, async {
+        let opened = timeout(TIMEOUT, async {
             let connection =
                 Connection::connect(&self.url, ConnectionProperties::default()).await?;
-            let channel = connection.create_channel().await?;
-            let queue = ShortString::from(parked_queue(SYNC_SVC_QUEUE));
-            let mut parked = BTreeSet::new();
+            connection.create_channel().await
+        });
+        let channel = opened.await.context("RabbitMQ does not answer")??;
+        let queue = ShortString::from(parked_queue(SYNC_SVC_QUEUE));
+        let mut parked = BTreeSet::new();
+        loop {
             // What is not acknowledged returns into the queue with the end of the connection.
             let options = BasicGetOptions { no_ack: false };
-            while let Some(message) = channel.basic_get(queue.clone(), options).await? {
-                parked.extend(event_id(&message.delivery.properties));
-            }
-            Ok(parked)
-        })
-        .await
-        .context("RabbitMQ does not answer")?
+            let message = timeout(TIMEOUT, channel.basic_get(queue.clone(), options));
+            let message = message.await.context("RabbitMQ does not answer")??;
+            let Some(message) = message else {
+                return Ok(parked);
+            };
+            parked.extend(event_id(&message.delivery.properties));
+        }
     }
 }
 
