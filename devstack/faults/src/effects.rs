@@ -10,6 +10,7 @@ mod failover;
 mod messages;
 mod network;
 mod point;
+mod sending;
 mod service;
 
 use crate::environment::Environment;

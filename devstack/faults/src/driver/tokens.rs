@@ -18,6 +18,8 @@ use crate::history::{Answer, Moment, Operation, Person, Provider};
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// Minimum remaining life of a token.
 const MIN_REMAINING: Duration = Duration::from_secs(2);
+/// The same for a last token, which the provider judges after the call, on a machine that may be slow.
+const LAST_MIN_REMAINING: Duration = Duration::from_secs(6);
 /// How long the last call for an account is repeated while it may succeed later.
 const LAST_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a last token that the provider refuses is reported: a refresh can be forced once in a
@@ -68,7 +70,7 @@ impl Driver {
     /// Asks for a token. Returns its version.
     pub(super) async fn token(&self, person: &Person, account: Uuid) -> Option<i64> {
         let call = self.asked(person, account);
-        self.answered(call, self.get_token(person, account).await)
+        self.answered(call, self.get_token(person, account, MIN_REMAINING).await)
     }
 
     /// Reports a token as refused, so that it is refreshed.
@@ -120,7 +122,7 @@ impl Driver {
             let asked = Moment::now();
             let result = match refused {
                 Some(version) => self.refreshed(person, account, version).await,
-                None => self.get_token(person, account).await,
+                None => self.get_token(person, account, LAST_MIN_REMAINING).await,
             };
             let is_temporary = result.as_ref().is_err_and(|refusal| refusal.is_temporary);
             if is_temporary && begun.elapsed() < LAST_TIMEOUT {
@@ -167,10 +169,15 @@ impl Driver {
         Some(answer.status().is_success())
     }
 
-    async fn get_token(&self, person: &Person, account: Uuid) -> Result<AccessToken, Refusal> {
+    async fn get_token(
+        &self,
+        person: &Person,
+        account: Uuid,
+        min_remaining: Duration,
+    ) -> Result<AccessToken, Refusal> {
         let asked = Moment::now();
         let mut client = self.tokens.clone();
-        let request = token_request(account, MIN_REMAINING);
+        let request = token_request(account, min_remaining);
         let result = match timeout(TIMEOUT, client.get_access_token(request)).await {
             Ok(Ok(answer)) => answer.into_inner().token.ok_or_else(Refusal::late),
             Ok(Err(status)) => Err(Refusal::of(&status)),

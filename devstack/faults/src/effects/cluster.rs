@@ -19,8 +19,8 @@ const ISOLATED_TIMEOUT: Duration = Duration::from_mins(1);
 const WHOLE_TIMEOUT: Duration = Duration::from_mins(3);
 /// Time between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// So many looks in a row have to find the cluster whole: a node that was away for long stops once
-/// more when it notices that.
+/// So many looks in a row have to find the same. A node that was away for long stops once more when
+/// it notices that, and one that has much to do may not answer once.
 const LOOKS: usize = 4;
 
 pub(super) fn kill(environment: &mut Environment, node: Node) -> anyhow::Result<()> {
@@ -42,10 +42,15 @@ pub(super) async fn isolate(environment: &mut Environment, node: Node) -> anyhow
     let cluster = environment.stack.servers.rabbitmq_cluster.as_ref();
     let cluster = cluster.context("RabbitMQ is not a cluster")?;
     cluster.isolate(node.index());
+    let mut looks = 0;
     eventually(
         ISOLATED_TIMEOUT,
         "the end of an isolated node",
-        async || Ok((!answers(address).await).then_some(())),
+        async || {
+            sleep(LOOK_INTERVAL).await;
+            looks = if answers(address).await { 0 } else { looks + 1 };
+            Ok((looks >= LOOKS).then_some(()))
+        },
     )
     .await
 }

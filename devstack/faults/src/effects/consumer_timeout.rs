@@ -5,13 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use devstack::polling::eventually;
-use lapin::BasicProperties;
-use lapin::options::BasicPublishOptions;
+use lapin::options::ConfirmSelectOptions;
+use lapin::{BasicProperties, Channel};
 use latchkey_messaging::topology::SYNC_SVC_QUEUE;
 use serde::Deserialize;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use super::sending::send;
 use super::{broker, service};
 use crate::environment::Environment;
 use crate::fault::Target;
@@ -25,9 +26,13 @@ const DEFAULT: &str = "application:set_env(rabbit, consumer_timeout, 1800000), \
                        application:set_env(rabbit, channel_tick_interval, 60000).";
 /// How long sync-svc may take to subscribe again, and RabbitMQ to end the subscription.
 const TIMEOUT: Duration = Duration::from_mins(1);
+/// How long sync-svc stands still at most until it does so again: it may have stopped just between two
+/// subscriptions.
+const STANDS_STILL: Duration = Duration::from_secs(10);
+/// How long it runs then.
+const RUNS: Duration = Duration::from_secs(2);
 /// A message that sync-svc stands still with. It cannot be handled.
 const BODY: &[u8] = b"for a consumer that stands still";
-
 /// Time between two looks at the log.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// What RabbitMQ's log says of a consumer time-out.
@@ -54,6 +59,8 @@ struct Subscribed {
 pub(super) async fn begin(environment: &mut Environment) -> anyhow::Result<()> {
     broker::control(environment, &["eval", SHORT]).await?;
     let channel = broker::channel(environment).await?;
+    let options = ConfirmSelectOptions::default();
+    channel.confirm_select(options).await?;
     let before = channels(environment).await?;
     broker::close_connections_of(environment, Target::Sync).await?;
     eventually(TIMEOUT, "a new subscription of sync-svc", async || {
@@ -63,20 +70,30 @@ pub(super) async fn begin(environment: &mut Environment) -> anyhow::Result<()> {
     .await?;
     let log = environment.stack.directory().join("rabbitmq.log");
     let timed_out = times(&log)?;
-    service::pause(environment, Target::Sync)?;
+    let begun = Instant::now();
+    loop {
+        service::pause(environment, Target::Sync)?;
+        plant(&channel, environment).await?;
+        let waited = eventually(STANDS_STILL, "a consumer time-out", async || {
+            sleep(LOOK_INTERVAL).await;
+            Ok((times(&log)? > timed_out).then_some(()))
+        });
+        let waited = waited.await;
+        if waited.is_ok() || begun.elapsed() > TIMEOUT {
+            return waited;
+        }
+        service::resume(environment, Target::Sync)?;
+        sleep(RUNS).await;
+    }
+}
+
+/// Publishes a message that cannot be handled.
+async fn plant(channel: &Channel, environment: &mut Environment) -> anyhow::Result<()> {
     let id = Uuid::new_v4();
     let properties = BasicProperties::default().with_message_id(id.to_string().into());
-    let options = BasicPublishOptions::default();
-    channel
-        .basic_publish("".into(), SYNC_SVC_QUEUE.into(), options, BODY, properties)
-        .await?
-        .await?;
+    send(channel, BODY, properties).await?;
     environment.planted.fates.insert(id, Fate::Parked);
-    eventually(TIMEOUT, "a consumer time-out", async || {
-        sleep(LOOK_INTERVAL).await;
-        Ok((times(&log)? > timed_out).then_some(()))
-    })
-    .await
+    Ok(())
 }
 
 /// New channels have the usual limit, and sync-svc goes on.

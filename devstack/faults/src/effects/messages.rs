@@ -3,7 +3,6 @@
 
 mod made;
 mod reordered;
-mod sending;
 
 use anyhow::Context as _;
 use lapin::options::ConfirmSelectOptions;
@@ -13,11 +12,11 @@ use tokio::time::{Duration, sleep, timeout};
 use uuid::Uuid;
 
 use super::command_timeout::COMMAND_TIMEOUT;
+use super::sending::send;
 use crate::environment::Environment;
 use crate::planted::Planted;
 use crate::shadow::Sample;
 use made::Made;
-use sending::send;
 
 /// How often a message is published again unchanged.
 const DUPLICATES: usize = 3;

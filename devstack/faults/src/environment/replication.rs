@@ -28,5 +28,19 @@ pub async fn wait_for_standby(pool: &PgPool) -> anyhow::Result<()> {
         .await?;
         Ok(is_there.then_some(()))
     })
+    .await?;
+    // A commit whose wait was ended by a time limit is confirmed and was on one server only.
+    let written: String = sqlx::query_scalar("SELECT pg_current_wal_flush_lsn()::text")
+        .fetch_one(pool)
+        .await?;
+    eventually(TIMEOUT, "a standby that has everything", async || {
+        let has_everything: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE flush_lsn >= $1::text::pg_lsn)",
+        )
+        .bind(written.as_str())
+        .fetch_one(pool)
+        .await?;
+        Ok(has_everything.then_some(()))
+    })
     .await
 }

@@ -7,7 +7,7 @@ use lapin::{Channel, Connection};
 use latchkey_messaging::topology::SYNC_SVC_QUEUE;
 use tokio::time::{Duration, timeout};
 
-use super::sending::send;
+use crate::effects::sending::send;
 
 /// Messages that change their order.
 const REORDERED: u16 = 8;
