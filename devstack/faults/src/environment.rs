@@ -18,8 +18,9 @@ use latchkey_servers::{Postgres, Progress, Proxy, RabbitMq, RunDirectory, Volume
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
-use crate::fault::{Fault, Link, Node, Server, Target};
+use crate::fault::Fault;
 use crate::history::Reached;
+use crate::part::{Link, Node, Server, Target};
 use crate::planted::Planted;
 use crate::point_watch::{Held, PointWatch};
 use crate::schedule::Scenario;

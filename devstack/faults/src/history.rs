@@ -10,13 +10,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use devstack::ServiceId;
 use latchkey_domain::{Clock as _, SystemClock};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::fault::Fault;
+use crate::part::Target;
 
 /// A time in microseconds since 1970. The driver, the provider and the database have one clock.
 #[derive(
@@ -333,7 +333,7 @@ impl FaultSpan {
             return false;
         };
         let own = self.reached.and_then(|reached| reached.account);
-        matches!(point.service(), ServiceId::Refresh(_)) && (own.is_none() || own != account)
+        point.service() == Target::Refresh && (own.is_none() || own != account)
     }
 }
 

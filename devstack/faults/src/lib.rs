@@ -10,6 +10,7 @@ pub mod environment;
 pub mod evidence;
 pub mod fault;
 pub mod history;
+pub mod part;
 pub mod planted;
 pub mod point;
 pub mod point_watch;

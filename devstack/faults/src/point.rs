@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use devstack::ServiceId;
 use serde::{Deserialize, Serialize};
+
+use crate::part::Target;
 
 /// A moment between two steps of a service. The packet that begins or confirms the next step is
 /// held back.
@@ -54,18 +55,18 @@ impl Point {
     ];
 
     /// Returns the service that is killed or stopped.
-    pub fn service(self) -> ServiceId {
+    pub fn service(self) -> Target {
         match self {
             Self::CodeExchanged
             | Self::SignInCommitted
             | Self::AuthEventCommitted
-            | Self::AuthEventPublished => ServiceId::Auth,
+            | Self::AuthEventPublished => Target::Auth,
             Self::DeliveryHandled
             | Self::DeliveryCommitted
             | Self::SyncEventCommitted
-            | Self::SyncEventPublished => ServiceId::Sync,
+            | Self::SyncEventPublished => Target::Sync,
             Self::LeaseTaken | Self::RequestSent | Self::AnswerRead | Self::TokensStored => {
-                ServiceId::Refresh(0)
+                Target::Refresh
             }
         }
     }
@@ -74,15 +75,6 @@ impl Point {
     /// and the new one is not stored.
     pub fn is_between_request_and_storing(self) -> bool {
         matches!(self, Self::RequestSent | Self::AnswerRead)
-    }
-
-    /// Returns the name of the service.
-    pub fn service_name(self) -> &'static str {
-        match self.service() {
-            ServiceId::Auth | ServiceId::AuthReplica(_) => "auth-svc",
-            ServiceId::Sync => "sync-svc",
-            ServiceId::Refresh(_) => "refresh-svc",
-        }
     }
 
     /// Returns the name of the point.
@@ -108,7 +100,7 @@ impl Point {
 
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.service_name(), self.name())
+        write!(f, "{}: {}", self.service().name(), self.name())
     }
 }
 

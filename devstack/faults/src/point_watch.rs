@@ -11,8 +11,8 @@ use latchkey_servers::{Direction, Verdict, Watch, WatchedConnection};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::fault::{Link, Server};
 use crate::history::{Moment, Reached};
+use crate::part::{Link, Server};
 use crate::point::Point;
 
 /// What is held back at a point: a value lets it arrive. If the sender is dropped, it is lost.

@@ -118,7 +118,7 @@ impl Report {
         };
         let mut all = PointHits::default();
         for (point, hits) in &self.points {
-            row(point.service_name(), point.name(), *hits);
+            row(point.service().name(), point.name(), *hits);
             all.add(*hits);
         }
         row("", "all", all);

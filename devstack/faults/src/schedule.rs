@@ -7,7 +7,8 @@ use rand::rngs::SmallRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::fault::{ClockFault, Conflict, Fault, Link, Loss, NetworkFault, Node, Target};
+use crate::fault::{ClockFault, Conflict, Fault, Loss, NetworkFault};
+use crate::part::{Link, Node, Target};
 use crate::point::{Point, PointSignal};
 
 /// The shortest time for which a fault lasts.

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::violation::{Kind, Violations};
 use crate::evidence::{Evidence, Given};
-use crate::fault::{Fault, Target};
+use crate::fault::Fault;
 use crate::history::{FaultSpan, Moment};
+use crate::part::Target;
 
 /// The provider counts whole seconds.
 const ROUNDING: Duration = Duration::from_secs(1);

@@ -5,10 +5,11 @@ use uuid::Uuid;
 use super::check;
 use super::violation::Kind;
 use crate::evidence::{Account, Channel, Database, Evidence, Given, Job, Presented};
-use crate::fault::{ClockFault, Fault, Target};
+use crate::fault::{ClockFault, Fault};
 use crate::history::{
     Answer, Call, Choice, FaultSpan, Moment, Operation, Person, Provider, Reached,
 };
+use crate::part::Target;
 use crate::planted::Fate;
 use crate::point::{Point, PointSignal};
 

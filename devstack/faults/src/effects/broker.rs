@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::command_timeout::COMMAND_TIMEOUT;
 use crate::environment::{AGE_OF_NUMBERS, Environment};
-use crate::fault::Target;
+use crate::part::Target;
 use crate::shadow::SHADOW_QUEUE;
 
 /// How long sync-svc may take to empty its queue before the queue is deleted, and to declare it

@@ -1,7 +1,7 @@
 //! Clocks of the services.
 
 use crate::environment::Environment;
-use crate::fault::Target;
+use crate::part::Target;
 
 /// Sets how far the clock of a service is ahead, in seconds.
 pub(super) fn set(environment: &Environment, target: Target, ahead: i64) -> anyhow::Result<()> {

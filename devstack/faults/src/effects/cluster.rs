@@ -9,7 +9,7 @@ use tokio::task::block_in_place;
 use tokio::time::sleep;
 
 use crate::environment::{Environment, answers};
-use crate::fault::Node;
+use crate::part::Node;
 
 /// A node stands still for so long at least: the others elect leaders of its queues.
 const STANDS_STILL: Duration = Duration::from_secs(6);

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::sending::send;
 use super::{broker, service};
 use crate::environment::Environment;
-use crate::fault::Target;
+use crate::part::Target;
 use crate::planted::Fate;
 
 /// New channels end a consumer that does not acknowledge within 1 s, and look for one every 200 ms.

@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use latchkey_servers::Disturbance;
 
 use crate::environment::Environment;
-use crate::fault::{Link, NetworkFault};
+use crate::fault::NetworkFault;
+use crate::part::Link;
 
 pub(super) fn begin(
     environment: &mut Environment,

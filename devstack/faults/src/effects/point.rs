@@ -32,7 +32,7 @@ pub(super) async fn begin(
     let Ok(Some((reached, held))) = reached else {
         return Ok(());
     };
-    let service = environment.stack.service(point.service())?;
+    let service = environment.stack.service(point.service().id())?;
     match signal {
         PointSignal::Kill => {
             service.kill();
@@ -57,7 +57,7 @@ pub(super) fn end(
     if environment.reached.take().is_none() {
         return Ok(());
     }
-    let service = environment.stack.service(point.service())?;
+    let service = environment.stack.service(point.service().id())?;
     match signal {
         PointSignal::Kill => service.launch(),
         PointSignal::Stop => {

@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 
 use crate::environment::Environment;
-use crate::fault::Target;
+use crate::part::Target;
 
 pub(super) fn kill(environment: &mut Environment, target: Target) -> anyhow::Result<()> {
     environment.stack.service(target.id())?.kill();

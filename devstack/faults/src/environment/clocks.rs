@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use devstack::Stack;
 use latchkey_servers::{Package, Progress, clock_library, ensure_installed};
 
-use crate::fault::Target;
+use crate::part::Target;
 
 /// The clocks. In a run without them, none can be set.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use latchkey_messaging::topology::{EVENTS_EXCHANGE, JOBS_EXCHANGE};
 use latchkey_servers::Direction;
 
 use super::amqp_frames::FrameReader;
-use crate::fault::Target;
+use crate::part::Target;
 use crate::point::Point;
 
 /// Reads one connection of a service.

@@ -4,7 +4,7 @@
 use latchkey_servers::{Conversation, Direction, ExecutedStatement, Statement};
 use uuid::Uuid;
 
-use crate::fault::Target;
+use crate::part::Target;
 use crate::point::Point;
 
 /// Part of a statement in the transaction of a callback.
