@@ -53,7 +53,7 @@ impl std::fmt::Debug for RunOptions {
     }
 }
 
-/// Makes a run. The directory of a run with a violation is kept.
+/// Makes a run. The directory of a run that fails or has a violation is kept.
 ///
 /// # Errors
 /// A server or a service does not start, or a fault cannot be ended.
@@ -66,18 +66,29 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Report> {
         scenario.name()
     ));
     let mut environment = Box::pin(Environment::start(scenario, progress)).await?;
-    let directory = environment.stack.directory();
-    let path = directory.join("history.jsonl");
+    let outcome = Box::pin(run_in(&mut environment, options)).await;
+    let is_clean = |report: &Report| report.violations.is_empty();
+    if !outcome.as_ref().is_ok_and(is_clean) {
+        environment.stack.servers.keep_directory();
+        let directory = environment.stack.directory();
+        progress(&format!("{} is kept", directory.display()));
+    }
+    outcome
+}
+
+/// Makes a run in its environment.
+async fn run_in(environment: &mut Environment, options: &RunOptions) -> anyhow::Result<Report> {
+    let progress = &options.progress;
+    let path = environment.stack.directory().join("history.jsonl");
     let history = Arc::new(History::create(&path)?);
     progress(&format!("the history is {}", path.display()));
     let pool = environment.pool().clone();
     let driver = Driver::connect(&environment.stack, pool, Arc::clone(&history)).await?;
     let mut people = tokio::spawn(Arc::clone(&driver).run(options.load));
-    let broken = break_things(&mut environment, &history, (&driver, &people), options).await;
+    let broken = break_things(environment, &history, (&driver, &people), options).await;
     driver.stop();
     if let Err(error) = broken {
         people.abort();
-        environment.stack.servers.keep_directory();
         return Err(error);
     }
     progress("every fault has ended; waiting until everybody has finished");
@@ -86,11 +97,13 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Report> {
         .context("somebody does not finish")???;
 
     progress("waiting until outboxes and queues are empty");
-    settle(&environment).await;
+    settle(environment).await;
     progress("asking for a last token of each account");
     // A service whose clock was wrong may have stored an expiry that is too late.
-    driver.ask_last(scenario == Scenario::Clocks).await?;
-    let unsettled = settle(&environment).await;
+    driver
+        .ask_last(options.scenario == Scenario::Clocks)
+        .await?;
+    let unsettled = settle(environment).await;
     let entries = history.entries()?;
     let evidence = Evidence {
         calls: history::calls(&entries),
@@ -110,13 +123,9 @@ pub async fn run(options: &RunOptions) -> anyhow::Result<Report> {
         evidence.database.committed.len()
     ));
     let violations = check(&evidence);
-    if !violations.is_empty() {
-        environment.stack.servers.keep_directory();
-        progress(&format!("{} is kept", directory.display()));
-    }
     let told = (evidence.calls.as_slice(), evidence.faults.as_slice());
-    let report = Report::new(scenario.name(), seed, &entries, told, violations);
-    Ok(report)
+    let (name, seed) = (options.scenario.name(), options.load.seed);
+    Ok(Report::new(name, seed, &entries, told, violations))
 }
 
 /// Causes one step of the schedule after the other until nobody is there any more or the time is
