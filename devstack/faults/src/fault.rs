@@ -309,4 +309,13 @@ mod tests {
         assert!(!at.is_independent_of(Fault::BadMessages));
         assert!(!killed.is_independent_of(at));
     }
+
+    #[test]
+    fn refresh_svc_cannot_store_while_it_does_not_reach_its_database() {
+        let network = |from, to| Fault::Network(Link { from, to }, NetworkFault::Lost);
+        assert!(Fault::DatabaseKilled.may_prevent_storing());
+        assert!(network(Target::Refresh, Server::Database).may_prevent_storing());
+        assert!(!network(Target::Auth, Server::Database).may_prevent_storing());
+        assert!(!network(Target::Refresh, Server::Broker).may_prevent_storing());
+    }
 }

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use crate::ServerError;
 use crate::port::with_free_ports;
@@ -15,6 +19,8 @@ use crate::rabbitmq::{Ports, RabbitMq, new_password, start_epmd};
 const COOKIE: &str = ".erlang.cookie";
 /// A node that does not see most of the nodes stops until it sees them.
 const CONFIGURATION: &str = "cluster_partition_handling = pause_minority\n";
+/// How long each step of joining a node may take.
+const JOIN_TIMEOUT: Duration = Duration::from_mins(2);
 /// A node that nothing comes from is down after 6 to 10 s, and not after a minute.
 const TICK_TIME: &str = "-kernel net_ticktime 8";
 
@@ -170,12 +176,18 @@ async fn join(node: &RabbitMq, other: &str) -> Result<(), ServerError> {
         &["join_cluster", other],
         &["start_app"],
     ] {
-        let mut command = node.control();
-        command.args(arguments);
+        let mut command = tokio::process::Command::from(node.control());
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
         let program = format!("rabbitmqctl {}", arguments.join(" "));
-        // The command takes seconds.
-        let output = tokio::task::spawn_blocking(move || command.output()).await;
-        let output = output.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        let Ok(output) = timeout(JOIN_TIMEOUT, command.output()).await else {
+            return Err(ServerError::Failed {
+                program,
+                output: format!("it does not end within {JOIN_TIMEOUT:?}"),
+            });
+        };
         let output = output.map_err(|source| ServerError::Spawn {
             program: program.clone(),
             source,

@@ -67,15 +67,17 @@ async fn await_alarm(environment: &Environment) -> anyhow::Result<()> {
     .await
 }
 
-/// Closes the connections of a service, which are known by the name that it gives them.
+/// Closes the connections of a service, which are known by the name that it gives them. Any connection
+/// may end meanwhile.
 pub(super) async fn close_connections_of(
     environment: &mut Environment,
     target: Target,
 ) -> anyhow::Result<()> {
     let close = format!(
-        "[rabbit_networking:close_connection(P, \"a fault of a test\")
+        "[(catch rabbit_networking:close_connection(P, \"a fault of a test\"))
           || P <- rabbit_networking:connections(),
-             [{{client_properties, T}}] <- [rabbit_networking:connection_info(P, [client_properties])],
+             [{{client_properties, T}}] <-
+               [(catch rabbit_networking:connection_info(P, [client_properties]))],
              {{<<\"connection_name\">>, _, <<\"{}\">>}} <- T].",
         target.name()
     );
@@ -99,10 +101,12 @@ pub(super) async fn delete_queue(environment: &mut Environment) -> anyhow::Resul
     let api = environment.api();
     let mut empty_since = None;
     eventually(QUEUE_TIMEOUT, "an empty queue of sync-svc", async || {
-        // sync-svc declares its bindings again every 30 s.
+        // sync-svc declares its bindings again every 30 s, and messages arrive then.
+        let was_unbound = api.is_unbound(EVENTS_EXCHANGE, SYNC_SVC_QUEUE).await;
         unbind(&channel, SYNC_SVC_QUEUE).await?;
         tokio::time::sleep(LOOK_INTERVAL).await;
-        let is_empty = api.waiting_in_queue().await == Some(0)
+        let is_empty = was_unbound
+            && api.waiting_in_queue().await == Some(0)
             && api.is_unbound(EVENTS_EXCHANGE, SYNC_SVC_QUEUE).await;
         if !is_empty {
             empty_since = None;
