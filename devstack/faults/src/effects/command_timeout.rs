@@ -1,3 +1,5 @@
+//! The time limit of what a fault does itself.
+
 use std::time::Duration;
 
 /// How long rabbitmqctl, a statement or the messages of a fault may take.
