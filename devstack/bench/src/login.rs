@@ -5,6 +5,7 @@
 mod callbacks;
 mod event_path;
 mod flame_graph;
+mod loops;
 mod parts;
 mod people;
 mod provider;
@@ -23,45 +24,18 @@ use crate::machine::{self, Resident, processor_time, processor_time_of_family, r
 use crate::options::LoginOptions;
 use crate::report::{picture, timed_progress, write_result};
 
-use callbacks::Callbacks;
+use callbacks::{AT_ONCE, Callbacks};
 use event_path::EventPath;
+use loops::{Closed, Open};
 use report::Report;
 use testbed::{LoginTestbed, until_committed};
 
-/// Callbacks at the same time in the closed loop.
-const AT_ONCE: usize = 32;
 /// Sign-ins before the first measurement, for connections and prepared statements.
 const WARM_UP: usize = 200;
 /// Callbacks per second while nothing else happens.
 const IDLE_RATE: f64 = 10.0;
 /// Rate of the open loop as a share of the closed loop's.
 const HALF: f64 = 0.5;
-
-/// The closed loop.
-struct Closed {
-    /// Forms of the sign-in page, which begin the sign-ins.
-    begun: Measurement,
-    /// Callbacks.
-    callbacks: Measurement,
-    /// Callbacks until the accounts were committed.
-    committed: Measurement,
-    /// Accounts per second, from the first callback to the last account.
-    accounts_rate: f64,
-    /// Processor time of each program for each sign-in, until all accounts were committed.
-    processor: Vec<(&'static str, Duration)>,
-    /// Memory of the services afterwards.
-    memory: Vec<(ServiceId, Resident)>,
-}
-
-/// Callbacks at a fixed rate.
-struct Open {
-    /// Callbacks per second.
-    rate: f64,
-    /// Callbacks.
-    callbacks: Measurement,
-    /// Callbacks until the accounts were committed.
-    committed: Measurement,
-}
 
 /// Measures and reports.
 pub async fn run(options: &LoginOptions) -> anyhow::Result<()> {

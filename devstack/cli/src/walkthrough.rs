@@ -15,7 +15,9 @@ use crate::message_recorder::MessageRecorder;
 
 pub use account::{Account, Channels, account_of, channels_of};
 pub use route::Route;
-pub use sign_in::{SignIn, authorize_address, authorize_address_at, consent_and_return, sign_in};
+pub use sign_in::{
+    SignIn, authorize_address, authorize_address_at, consent_and_return, sign_in, sign_in_to,
+};
 pub use tokens::{
     Token, get_access_token, refresh_access_token, revoke_account, selector, token_request,
 };

@@ -104,7 +104,11 @@ impl Testbed {
     pub async fn measure(&mut self, count: usize) -> anyhow::Result<Vec<Execution>> {
         let begin = self.log()?.len();
         let people = self.next_people(count);
-        workload::run(&self.stack, people).await?;
+        if let Err(error) = workload::run(&self.stack, people).await {
+            self.stack.servers.keep_directory();
+            let directory = self.stack.directory();
+            return Err(error.context(format!("the logs are in {}", directory.display())));
+        }
         let auth = self.pool_of(ServiceId::Auth).await?;
         let sync = self.pool_of(ServiceId::Sync).await?;
         workload::clean_up(&auth, &sync).await?;

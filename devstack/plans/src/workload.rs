@@ -8,7 +8,7 @@ use devstack::Stack;
 use devstack::browser::Browser;
 use devstack::polling::{BROKER_TIMEOUT, eventually};
 use devstack::walkthrough::{
-    Route, get_access_token, refresh_access_token, revoke_account, sign_in,
+    Route, get_access_token, refresh_access_token, revoke_account, sign_in_to,
 };
 use latchkey_demo_provider::{Decision, Flavour};
 use latchkey_domain::{Clock as _, SystemClock};
@@ -161,7 +161,8 @@ async fn signed_in(
     route: Route,
     decision: &Decision,
 ) -> anyhow::Result<()> {
-    let done = sign_in(browser, stack, route.path, decision).await?;
+    let workspace = stack.database().workspace_id();
+    let done = sign_in_to(browser, stack, workspace, route.path, decision).await?;
     done.landing
         .redirect_target()
         .context("the callback was refused")?;

@@ -12,6 +12,8 @@ use tokio::time::Instant;
 use super::people::Returning;
 use crate::load::Measurement;
 
+/// Callbacks at the same time in the closed loop.
+pub const AT_ONCE: usize = 32;
 /// Time limit of a callback.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Beginning of the cookie of a session.

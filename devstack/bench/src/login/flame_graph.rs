@@ -8,8 +8,9 @@ use anyhow::Context as _;
 use devstack::ServiceId;
 use latchkey_servers::{Child, ChildSpec};
 
+use super::callbacks::{self, AT_ONCE};
+use super::people;
 use super::testbed::LoginTestbed;
-use super::{AT_ONCE, callbacks, people};
 
 /// Sign-ins that are recorded.
 const SIGN_INS: usize = 1_500;

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::event_path::EventPath;
+use super::loops::{Closed, Open};
 use super::parts::{LAST, PARTS, Parts};
 use super::starts::Starts;
 use super::statements::Plain;
-use super::{Closed, Open};
 use crate::comparison::median;
 use crate::load::Measurement;
 use crate::machine;

@@ -5,6 +5,7 @@ use latchkey_demo_provider::Decision;
 use latchkey_proto::events::UserAuthenticated;
 use prost::Message as _;
 use url::Url;
+use uuid::Uuid;
 
 use super::route::Route;
 use crate::Stack;
@@ -48,7 +49,17 @@ pub async fn authorize_address_at(
     at: &str,
     path: &str,
 ) -> anyhow::Result<Url> {
-    let page = browser.get(format!("{at}{SIGN_IN}")).await?;
+    authorize_address_on(browser, at, SIGN_IN, path).await
+}
+
+/// Does the same on one sign-in page.
+async fn authorize_address_on(
+    browser: &mut Browser,
+    at: &str,
+    page: &str,
+    path: &str,
+) -> anyhow::Result<Url> {
+    let page = browser.get(format!("{at}{page}")).await?;
     let provider = path.rsplit('/').next().unwrap_or_default();
     let action = format!("{SIGN_IN}/{provider}");
     let fields = page.form(&action)?;
@@ -72,6 +83,32 @@ pub async fn sign_in(
     decision: &Decision,
 ) -> anyhow::Result<SignIn> {
     let authorize = authorize_address(browser, stack, path).await?;
+    decide(browser, stack, authorize, decision).await
+}
+
+/// Does the same on the sign-in page of a workspace: with several workspaces, only this page says
+/// where the account will be connected.
+///
+/// # Errors
+/// A step fails.
+pub async fn sign_in_to(
+    browser: &mut Browser,
+    stack: &Stack,
+    workspace: Uuid,
+    path: &str,
+    decision: &Decision,
+) -> anyhow::Result<SignIn> {
+    let page = format!("{SIGN_IN}?workspaceId={workspace}");
+    let authorize = authorize_address_on(browser, stack.public_url(), &page, path).await?;
+    decide(browser, stack, authorize, decision).await
+}
+
+async fn decide(
+    browser: &mut Browser,
+    stack: &Stack,
+    authorize: Url,
+    decision: &Decision,
+) -> anyhow::Result<SignIn> {
     let mut callback = stack.demo().decide(authorize.as_str(), decision).await?;
     let mut landing = browser.get(callback.clone()).await?;
     // R5: auth-svc repeats a sign-in without a refresh token once and asks for consent.

@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 use crate::providers::registration::{self, CLIENT_ID, CLIENT_SECRET};
 
 /// Name of the server, and of the provider whose grants are tested.
-pub(in crate::providers) const NAME: &str = "keycloak";
+pub(crate) const NAME: &str = "keycloak";
 
 /// Lifetime of the access tokens of [`Realm::Keys`] in seconds.
 const SHORT_ACCESS_TOKENS: u32 = 6;
 
 /// A realm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::providers) enum Realm {
+pub(crate) enum Realm {
     /// Every sign-in requests offline access, and the person consents.
     Grants,
     /// Offline access is requested after the sign-in. A sign-out here is local.
@@ -29,7 +29,7 @@ pub(in crate::providers) enum Realm {
 
 impl Realm {
     /// Every realm.
-    pub(in crate::providers) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Grants,
         Self::Company,
         Self::Portal,
@@ -39,7 +39,7 @@ impl Realm {
     ];
 
     /// Its name, which is also the name of the provider at Latchkey.
-    pub(in crate::providers) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Grants => NAME,
             Self::Company => "company",
