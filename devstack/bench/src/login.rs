@@ -19,8 +19,7 @@ use std::time::{Duration, Instant};
 use devstack::ServiceId;
 use latchkey_servers::Progress;
 
-use crate::load::Measurement;
-use crate::machine::{self, Resident, processor_time, processor_time_of_family, resident_parts};
+use crate::machine::{self, processor_time, processor_time_of_family, resident_parts};
 use crate::options::LoginOptions;
 use crate::report::{picture, timed_progress, write_result};
 

@@ -34,17 +34,15 @@ impl fmt::Display for Finding {
 /// Judges statements. `growing` are the tables, with schemas, whose rows grow with the number of
 /// accounts.
 pub fn judge(statements: &[Statement], growing: &BTreeSet<String>) -> BTreeSet<Finding> {
-    let executions = statements.iter().flat_map(|one| &one.executions);
-    executions
-        .flat_map(|execution| {
-            let mut findings: Vec<Finding> = execution
-                .plan
-                .all()
-                .into_iter()
-                .filter_map(|node| of_node(execution, node, growing))
-                .collect();
-            findings.extend(of_buffers(execution));
-            findings
+    statements
+        .iter()
+        .flat_map(|statement| {
+            let executions = statement.executions.iter();
+            let nodes = executions.flat_map(|execution| {
+                let nodes = execution.plan.all().into_iter();
+                nodes.filter_map(|node| of_node(execution, node, growing))
+            });
+            nodes.chain(of_buffers(statement))
         })
         .collect()
 }
@@ -76,11 +74,10 @@ fn of_node(execution: &Execution, node: &Node, growing: &BTreeSet<String>) -> Op
     })
 }
 
-#[expect(clippy::cast_precision_loss, reason = "far under 2^53")]
-fn of_buffers(execution: &Execution) -> Option<Finding> {
-    let buffers = execution.buffers() as f64 / execution.rows();
-    (buffers > MOST_BUFFERS).then(|| Finding {
-        text: execution.text.clone(),
+/// The first execution of a connection also reads the catalogue, so it is the median that counts.
+fn of_buffers(statement: &Statement) -> Option<Finding> {
+    (statement.buffers() > MOST_BUFFERS).then(|| Finding {
+        text: statement.text.clone(),
         table: None,
         problem: format!("more than {MOST_BUFFERS} buffers for one row"),
     })

@@ -8,7 +8,7 @@ use devstack::Stack;
 use devstack::browser::Browser;
 use devstack::polling::{BROKER_TIMEOUT, eventually};
 use devstack::walkthrough::{
-    Route, get_access_token, refresh_access_token, revoke_account, sign_in_to,
+    Route, get_access_token, refresh_access_token, revoke_account, sign_in, sign_in_to,
 };
 use latchkey_demo_provider::{Decision, Flavour};
 use latchkey_domain::{Clock as _, SystemClock};
@@ -48,6 +48,7 @@ pub(crate) async fn run(stack: &Stack, people: Range<usize>) -> anyhow::Result<(
     for name in &names {
         use_account(stack, &http, name).await?;
         end_sessions_at_the_provider(stack, name).await?;
+        find_workspace(stack, name).await?;
     }
     // The last call of the last person is one of refresh-svc, whose records come in batches.
     let calls = i64::try_from(names.len())? * CALLS;
@@ -133,8 +134,20 @@ async fn end_sessions_at_the_provider(stack: &Stack, name: &str) -> anyhow::Resu
             .bind(address(name))
             .fetch_one(stack.pool())
             .await?;
+    // The provider has ended the first session.
+    let another = claims(&json!({ "sid": format!("another {session}") }));
+    stack.demo().set_claims(name, another);
     signed_in(&mut Browser::new()?, stack, Route::OIDC, &decision).await?;
     log_out(stack, &json!({ "sub": subject })).await
+}
+
+/// Signs in for the first time, at a page that names no workspace: it is found by the domain.
+async fn find_workspace(stack: &Stack, name: &str) -> anyhow::Result<()> {
+    let decision = Decision::allow(name);
+    let mut browser = Browser::new()?;
+    let done = sign_in(&mut browser, stack, Route::MICROSOFT.path, &decision).await?;
+    let landing = done.landing.redirect_target();
+    landing.context("the callback was refused").map(|_| ())
 }
 
 async fn log_out(stack: &Stack, logged_out: &Value) -> anyhow::Result<()> {

@@ -26,7 +26,7 @@ const SMALL: [&str; 9] = [
 
 /// Parts of statements that read many rows, but once in some minutes and not for each event or
 /// call.
-const PERIODIC: [&str; 4] = [
+const PERIODIC: [&str; 7] = [
     // auth-svc deletes old rows every ten minutes.
     "LIMIT $1 FOR UPDATE SKIP LOCKED)",
     // sync-svc deletes old rows.
@@ -34,6 +34,10 @@ const PERIODIC: [&str; 4] = [
     "DELETE FROM sync.sync_job",
     // refresh-svc looks for tokens of earlier sealing keys when it starts, and every ten minutes.
     "row_number() OVER (ORDER BY account_id)",
+    "FROM vault.replaced_grant r JOIN vault.credential c",
+    // refresh-svc looks for the partitions of the next weeks once in an hour.
+    "vault.audit_partitions()",
+    "vault.audit_prepare()",
 ];
 
 /// Indexes that a sign-in, a token, a disconnect, the look-up of a session, a sign-out or the sweep
