@@ -28,6 +28,10 @@ const DEEDS: usize = 5;
 const MESSAGES: [&str; 3] = ["METADATA", "SUBJECT", "SHARE_EVERYTHING"];
 const CALENDAR: [&str; 2] = ["METADATA", "SHARE_EVERYTHING"];
 
+/// The page that asks whether to connect. It comes if the sign-in page could not name the workspace
+/// because the database failed at that moment. Nothing is connected by that sign-in.
+const WELCOME: &str = "/auth/welcome/";
+
 /// Returns the path of a sign-in, and that of a connection.
 fn paths(provider: Provider) -> (&'static str, &'static str) {
     match provider {
@@ -175,7 +179,11 @@ impl Driver {
                     url.as_str().starts_with(&self.public_url)
                         && browser.cookie_names(url).iter().any(is_signed_in)
                 });
-                if into_the_app.is_some() {
+                if into_the_app.is_some_and(|url| url.path().starts_with(WELCOME)) {
+                    Answer::Refused {
+                        reason: "the welcome page asks whether to connect".to_owned(),
+                    }
+                } else if into_the_app.is_some() {
                     Answer::Done
                 } else {
                     Answer::Refused {

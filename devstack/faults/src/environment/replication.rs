@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use devstack::polling::eventually;
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 /// How long a standby may take to receive what it does not have yet.
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -19,6 +19,19 @@ pub async fn wait_for_standby(pool: &PgPool) -> anyhow::Result<()> {
     ] {
         sqlx::raw_sql(statement).execute(pool).await?;
     }
+    // Commits wait only once the checkpointer has read the setting. It has been told when a new
+    // connection has the setting, and reads it before it makes a checkpoint that is requested then.
+    let options = pool.connect_options();
+    eventually(TIMEOUT, "the setting of the standby", async || {
+        let mut connection = PgConnection::connect_with(&options).await?;
+        let names: String = sqlx::query_scalar("SHOW synchronous_standby_names")
+            .fetch_one(&mut connection)
+            .await?;
+        connection.close().await?;
+        Ok((names == "*").then_some(()))
+    })
+    .await?;
+    sqlx::raw_sql("CHECKPOINT").execute(pool).await?;
     eventually(TIMEOUT, "a standby that is synchronous", async || {
         let is_there: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT FROM pg_stat_replication
