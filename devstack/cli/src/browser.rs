@@ -192,6 +192,19 @@ impl Browser {
         .await
     }
 
+    /// Submits the form of `page` that is sent to `action`, with its hidden fields.
+    ///
+    /// # Errors
+    /// The page has no such form, or there is no response.
+    pub async fn submit(&mut self, page: &Page, action: &str) -> anyhow::Result<Page> {
+        let fields = page.form(action)?;
+        let fields: Vec<(&str, &str)> = fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        self.post(page.url.join(action)?, &fields).await
+    }
+
     /// Opens a URL and follows redirects until a response is not a redirect or `stop` returns
     /// `true` for its target.
     ///

@@ -9,7 +9,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
-use crate::people::Person;
 use crate::{Fault, Flavour, Misbehaviour};
 
 type Shared = Data<Arc<App>>;
@@ -74,11 +73,7 @@ async fn people(app: Shared) -> impl Responder {
 
 /// Adds people of acme.example with these short names.
 async fn add_people(app: Shared, names: Json<Vec<String>>) -> impl Responder {
-    let mut state = app.state();
-    for name in names.into_inner() {
-        let number = u32::try_from(state.people.len() + 1).unwrap_or(u32::MAX);
-        state.people.push(Person::of_acme(number, &name));
-    }
+    app.state().add_people(&names);
     HttpResponse::NoContent()
 }
 

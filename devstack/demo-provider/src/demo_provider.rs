@@ -300,6 +300,11 @@ impl DemoProvider {
         }
     }
 
+    /// Adds people of acme.example with these short names.
+    pub fn add_people(&self, names: &[String]) {
+        self.app.state().add_people(names);
+    }
+
     /// Sets claims that replace or extend a person's. `null` removes a claim.
     pub fn set_claims(&self, person: &str, claims: Map<String, Value>) {
         if let Some(person) = self.app.state().person_mut(person) {

@@ -198,6 +198,14 @@ impl State {
             .find(|person| person.id == who || person.email == who)
     }
 
+    /// Adds people of acme.example with these short names.
+    pub(crate) fn add_people(&mut self, names: &[String]) {
+        for name in names {
+            let number = u32::try_from(self.people.len() + 1).unwrap_or(u32::MAX);
+            self.people.push(Person::of_acme(number, name));
+        }
+    }
+
     pub(crate) fn person_mut(&mut self, who: &str) -> Option<&mut Person> {
         self.people
             .iter_mut()

@@ -268,13 +268,7 @@ async fn insert_proxies(
     for link in Link::all() {
         let service = stack.service(link.from.id())?;
         let variable = link.to.variable();
-        let url = service
-            .environment()
-            .find(|(name, _)| *name == variable)
-            .and_then(|(_, value)| value.to_str())
-            .with_context(|| format!("{} has no {variable}", link.from.name()))?
-            .to_owned();
-        let (proxy, through) = Proxy::in_front_of(&url).await?;
+        let (proxy, through) = Proxy::in_front_of(service.variable(variable)?).await?;
         proxy.watch(points.of(link));
         service.set(variable, through);
         proxies.insert(link, Arc::new(proxy));

@@ -180,14 +180,7 @@ impl Testbed {
 
     /// Returns a variable with which a service is started.
     fn variable(&mut self, id: ServiceId, name: &str) -> anyhow::Result<String> {
-        let service = self.stack.service(id)?;
-        let value = service
-            .environment()
-            .find(|(known, _)| *known == name)
-            .and_then(|(_, value)| value.to_str());
-        Ok(value
-            .with_context(|| format!("{id:?} has no {name}"))?
-            .to_owned())
+        Ok(self.stack.service(id)?.variable(name)?.to_owned())
     }
 
     fn log(&self) -> anyhow::Result<String> {

@@ -36,12 +36,7 @@ pub(crate) async fn run(stack: &Stack, people: Range<usize>) -> anyhow::Result<(
         .timeout(BROKER_TIMEOUT)
         .build()?;
     let names: Vec<String> = people.map(|number| format!("person{number}")).collect();
-    http.post(format!("{}/control/people", stack.demo().base_url()))
-        .json(&names)
-        .send()
-        .await?
-        .error_for_status()
-        .context("the demo provider creates no people")?;
+    stack.demo().add_people(&names);
     let begin: f64 = sqlx::query_scalar("SELECT extract(epoch FROM clock_timestamp())::float8")
         .fetch_one(stack.pool())
         .await?;

@@ -3,11 +3,12 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde::Deserialize;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::ServerError;
@@ -196,6 +197,41 @@ impl RabbitMq {
             .envs(variables.map(|(name, value)| (name, value)))
             .current_dir(&self.directory);
         command
+    }
+
+    /// Runs `rabbitmqctl` for this node, which takes `limit` at most. Returns its standard output.
+    ///
+    /// # Errors
+    /// It cannot be run, fails, or does not end in time.
+    pub async fn run_control(
+        &self,
+        arguments: &[&str],
+        limit: Duration,
+    ) -> Result<Vec<u8>, ServerError> {
+        let mut command = tokio::process::Command::from(self.control());
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let program = format!("rabbitmqctl {}", arguments.join(" "));
+        let Ok(output) = timeout(limit, command.output()).await else {
+            return Err(ServerError::Failed {
+                program,
+                output: format!("it does not end within {limit:?}"),
+            });
+        };
+        let output = match output {
+            Ok(output) => output,
+            Err(source) => return Err(ServerError::Spawn { program, source }),
+        };
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        let printed = [output.stdout, output.stderr].concat();
+        Err(ServerError::Failed {
+            program,
+            output: String::from_utf8_lossy(&printed).into_owned(),
+        })
     }
 
     /// Stops it with SIGTERM.

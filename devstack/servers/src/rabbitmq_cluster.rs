@@ -3,11 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use tokio::time::timeout;
 
 use crate::ServerError;
 use crate::port::with_free_ports;
@@ -124,15 +121,9 @@ async fn start_first(
     let (home, log) = (directory.join("rabbitmq"), directory.join("rabbitmq.log"));
     fs::create_dir_all(&home).map_err(ServerError::file(&home))?;
     let real = start_epmd(&home, &log, epmd)?;
-    let mapper = PortMapper::start(epmd).await?;
-    let ports = Ports {
-        amqp,
-        api,
-        distribution,
-        mapper: mapper.port(),
-    };
-    let node = RabbitMq::new(home, &log, ports, password.to_owned(), CONFIGURATION)?;
-    let node = start(node.keeping(real)).await?;
+    let (mut node, mapper, ports) =
+        node(home, &log, password, [amqp, api, distribution], epmd).await?;
+    node = start(node.keeping(real)).await?;
     Ok((node, mapper, ports, epmd))
 }
 
@@ -151,6 +142,18 @@ async fn start_other(
     if !cookie.exists() {
         fs::copy(first.join(COOKIE), &cookie).map_err(ServerError::file(&cookie))?;
     }
+    let (node, mapper, ports) = node(home, &log, password, [amqp, api, distribution], epmd).await?;
+    Ok((start(node).await?, mapper, ports))
+}
+
+/// A node that does not run yet, and its way to the real port mapper.
+async fn node(
+    home: PathBuf,
+    log: &Path,
+    password: &str,
+    [amqp, api, distribution]: [u16; 3],
+    epmd: u16,
+) -> Result<(RabbitMq, PortMapper, Ports), ServerError> {
     let mapper = PortMapper::start(epmd).await?;
     let ports = Ports {
         amqp,
@@ -158,8 +161,8 @@ async fn start_other(
         distribution,
         mapper: mapper.port(),
     };
-    let node = RabbitMq::new(home, &log, ports, password.to_owned(), CONFIGURATION)?;
-    Ok((start(node).await?, mapper, ports))
+    let node = RabbitMq::new(home, log, ports, password.to_owned(), CONFIGURATION)?;
+    Ok((node, mapper, ports))
 }
 
 async fn start(mut node: RabbitMq) -> Result<RabbitMq, ServerError> {
@@ -176,28 +179,7 @@ async fn join(node: &RabbitMq, other: &str) -> Result<(), ServerError> {
         &["join_cluster", other],
         &["start_app"],
     ] {
-        let mut command = tokio::process::Command::from(node.control());
-        command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
-        let program = format!("rabbitmqctl {}", arguments.join(" "));
-        let Ok(output) = timeout(JOIN_TIMEOUT, command.output()).await else {
-            return Err(ServerError::Failed {
-                program,
-                output: format!("it does not end within {JOIN_TIMEOUT:?}"),
-            });
-        };
-        let output = output.map_err(|source| ServerError::Spawn {
-            program: program.clone(),
-            source,
-        })?;
-        if !output.status.success() {
-            return Err(ServerError::Failed {
-                program,
-                output: String::from_utf8_lossy(&output.stderr).into_owned(),
-            });
-        }
+        node.run_control(arguments, JOIN_TIMEOUT).await?;
     }
     Ok(())
 }

@@ -41,7 +41,8 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// Returns the value of `$1`, or `None` if it is `NULL` or there is none.
+    /// Returns the value of the first parameter. Returns `None` if the value is `NULL`, and if the
+    /// statement has no parameter.
     pub fn first_parameter(&self) -> Option<&[u8]> {
         self.parameters.first()?.value.as_deref()
     }

@@ -153,10 +153,7 @@ async fn grants(database: &PgPool) -> sqlx::Result<Vec<String>> {
 
 /// A variable of refresh-svc.
 fn variable(stack: &mut Stack, name: &str) -> anyhow::Result<String> {
-    let mut variables = stack.service(REFRESH)?.environment();
-    let found = variables.find(|(known, _)| *known == name);
-    let value = found.and_then(|(_, value)| value.to_str());
-    Ok(value.with_context(|| format!("no {name}"))?.to_owned())
+    Ok(stack.service(REFRESH)?.variable(name)?.to_owned())
 }
 
 /// Waits for a line in the log of refresh-svc.

@@ -86,7 +86,20 @@ enum Outcome {
     Handled,
     /// The handler is not available: the message is not the cause.
     Unavailable(String),
-    Failed(HandleError),
+    /// To be tried again later.
+    Retry(String),
+    /// No attempt can succeed.
+    Park(String),
+}
+
+impl From<HandleError> for Outcome {
+    fn from(error: HandleError) -> Self {
+        match error {
+            HandleError::Unavailable(reason) => Self::Unavailable(reason),
+            HandleError::Retry(reason) | HandleError::Conflict(reason) => Self::Retry(reason),
+            HandleError::Park(reason) => Self::Park(reason),
+        }
+    }
 }
 
 impl Task {
@@ -110,17 +123,13 @@ impl Task {
             let written_at = read.as_ref().ok().and_then(|message| message.time);
             let outcome = match read {
                 Ok(message) => self.outcome(message).await,
-                Err(error) => Outcome::Failed(error),
+                Err(error) => error.into(),
             };
             let counted = match &outcome {
                 Outcome::Handled => "handled",
                 Outcome::Unavailable(_) => "deferred",
-                Outcome::Failed(HandleError::Retry(_))
-                    if self.next_attempt(&delivery).is_some() =>
-                {
-                    "failed"
-                }
-                Outcome::Failed(_) => "refused",
+                Outcome::Retry(_) if self.next_attempt(&delivery).is_some() => "failed",
+                Outcome::Retry(_) | Outcome::Park(_) => "refused",
             };
             if let (Outcome::Handled, Some(written_at)) = (&outcome, written_at) {
                 // The clocks of the database and of this process may differ.
@@ -150,24 +159,20 @@ impl Task {
     }
 
     async fn outcome(&self, message: Received) -> Outcome {
-        match self.handle(message).await {
-            Ok(()) => {
-                self.handled.store(true, Ordering::Relaxed);
-                Outcome::Handled
-            }
-            Err(HandleError::Retry(reason)) => {
-                if self.consumer.available().await.is_ok() {
-                    return Outcome::Failed(HandleError::Retry(reason));
-                }
-                self.unavailable.cancel();
+        let Err(error) = self.handle(message).await else {
+            self.handled.store(true, Ordering::Relaxed);
+            return Outcome::Handled;
+        };
+        let outcome = match error.into() {
+            Outcome::Retry(reason) if self.consumer.available().await.is_err() => {
                 Outcome::Unavailable(reason)
             }
-            Err(HandleError::Unavailable(reason)) => {
-                self.unavailable.cancel();
-                Outcome::Unavailable(reason)
-            }
-            Err(other) => Outcome::Failed(other),
+            outcome => outcome,
+        };
+        if matches!(outcome, Outcome::Unavailable(_)) {
+            self.unavailable.cancel();
         }
+        outcome
     }
 
     async fn handle(&self, message: Received) -> Result<(), HandleError> {
@@ -191,12 +196,8 @@ impl Task {
         match outcome {
             Outcome::Handled => tracing::debug!("handled"),
             Outcome::Unavailable(reason) => self.defer(delivery, &reason).await?,
-            Outcome::Failed(HandleError::Park(reason)) => self.park(delivery, &reason).await?,
-            Outcome::Failed(
-                HandleError::Retry(reason)
-                | HandleError::Conflict(reason)
-                | HandleError::Unavailable(reason),
-            ) => self.retry(delivery, &reason).await?,
+            Outcome::Retry(reason) => self.retry(delivery, &reason).await?,
+            Outcome::Park(reason) => self.park(delivery, &reason).await?,
         }
         let acknowledged = delivery.acker.ack(BasicAckOptions::default());
         reply("acknowledge", acknowledged).await?;
@@ -277,7 +278,6 @@ async fn until_no_conflict(handler: &dyn Handler, message: &Received) -> Result<
                 tracing::debug!(attempts, reason, "tried again at once");
                 attempts += 1;
             }
-            Err(HandleError::Conflict(reason)) => return Err(HandleError::Retry(reason)),
             outcome => return outcome,
         }
     }

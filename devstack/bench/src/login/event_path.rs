@@ -7,7 +7,7 @@ use devstack::ServiceId;
 use devstack::stack::Service;
 use sqlx::{Executor as _, PgPool};
 
-use super::testbed::{DATABASE_URL, LoginTestbed, PLAIN, variable};
+use super::testbed::{DATABASE_URL, LoginTestbed, PLAIN};
 use crate::machine::processor_time;
 
 /// How often accounts are counted.
@@ -129,10 +129,8 @@ async fn start(
     replicas: usize,
 ) -> anyhow::Result<Vec<Service>> {
     let service = testbed.stack.service(id)?;
-    let url = variable(service, DATABASE_URL);
-    let server = url
-        .rsplit_once('/')
-        .map_or(url.as_str(), |(server, _)| server);
+    let url = service.variable(DATABASE_URL)?;
+    let server = url.rsplit_once('/').map_or(url, |(server, _)| server);
     let mut started = Vec::new();
     for number in 0..replicas {
         let mut replica = service.replica(&format!("{}-{number}", service.name()))?;

@@ -47,7 +47,7 @@ pub async fn record(testbed: &mut LoginTestbed, count: usize) -> anyhow::Result<
     let mut recorders = Vec::new();
     for id in [ServiceId::Auth, ServiceId::Sync] {
         let service = testbed.stack.service(id)?;
-        let url = super::testbed::variable(service, DATABASE_URL);
+        let url = service.variable(DATABASE_URL)?.to_owned();
         let recorder = StatementRecorder::start(&url).await;
         let before = testbed
             .restart_with(id, DATABASE_URL, &recorder.url(&url))

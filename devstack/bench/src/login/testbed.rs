@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use devstack::browser::Browser;
-use devstack::stack::{Service, WORKSPACE_DOMAINS, WORKSPACE_NAME};
+use devstack::stack::{WORKSPACE_DOMAINS, WORKSPACE_NAME};
 use devstack::{Options, ServiceId, Stack};
 use latchkey_servers::Progress;
 use sqlx::{Executor as _, PgPool};
@@ -68,7 +68,8 @@ impl LoginTestbed {
         service.process_id().context("a service is not running")
     }
 
-    /// Restarts a service with another value of a variable. Returns the value before.
+    /// Restarts a service with another value of a variable. Returns the value before; empty if it was
+    /// not set.
     pub async fn restart_with(
         &mut self,
         id: ServiceId,
@@ -76,7 +77,7 @@ impl LoginTestbed {
         value: &str,
     ) -> anyhow::Result<String> {
         let service = self.stack.service(id)?;
-        let before = variable(service, name);
+        let before = service.variable(name).unwrap_or_default().to_owned();
         service.stop();
         service.set(name, value);
         service.start().await?;
@@ -111,15 +112,6 @@ impl LoginTestbed {
             tokio::time::sleep(LOOK).await;
         }
     }
-}
-
-/// Returns a variable of a service; empty if it is not set.
-pub fn variable(service: &Service, name: &str) -> String {
-    service
-        .environment()
-        .find(|(known, _)| *known == name)
-        .map(|(_, value)| value.to_string_lossy().into_owned())
-        .unwrap_or_default()
 }
 
 /// Returns the times from the beginnings, in seconds since 1970, to the commits.

@@ -31,12 +31,6 @@ impl Replicas {
         })
     }
 
-    /// Returns `true` if the other replica answers.
-    pub async fn other_answers(&self) -> bool {
-        let request = self.client.get(format!("{}/auth/me", self.other));
-        request.send().await.is_ok()
-    }
-
     /// Sends a logout token to the first replica. Returns `true` if it is accepted.
     pub async fn accept(&self, token: &str) -> bool {
         let path = format!("{}/auth/oidc/demo/backchannel-logout", self.first);

@@ -27,7 +27,7 @@ pub async fn run(
 ) -> anyhow::Result<(Measurement, Vec<Secret>)> {
     let count = u64::from(options.sign_ins) * length.as_secs();
     let gap = Duration::from_secs(1) / options.sign_ins.max(1);
-    let people = create(testbed, run, count).await?;
+    let people = create(testbed, run, count);
     let browser = Browser::new()?;
     let mut sign_ins = JoinSet::new();
     let begun = Instant::now();
@@ -77,20 +77,13 @@ async fn sign_in(
 }
 
 /// Creates people at the provider, who each have a session there.
-async fn create(testbed: &LogoutTestbed, run: &str, count: u64) -> anyhow::Result<Vec<String>> {
+fn create(testbed: &LogoutTestbed, run: &str, count: u64) -> Vec<String> {
     let demo = testbed.stack.demo();
     let names: Vec<String> = (0..count).map(|number| format!("{run}-{number}")).collect();
-    reqwest::Client::builder()
-        .no_proxy()
-        .build()?
-        .post(format!("{}/control/people", demo.base_url()))
-        .json(&names)
-        .send()
-        .await?
-        .error_for_status()?;
+    demo.add_people(&names);
     for name in &names {
         let session = Map::from_iter([("sid".to_owned(), json!(format!("sign-in-{name}")))]);
         demo.set_claims(name, session);
     }
-    Ok(names)
+    names
 }

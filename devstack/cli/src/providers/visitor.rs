@@ -59,12 +59,7 @@ impl<'a, P: SignInPages> Visitor<'a, P> {
         let link = format!("{app}/auth/oidc-apis/{provider}");
         let page = self.browser.follow(link, |_| false).await?;
         let action = format!("/auth/review/{provider}/continue");
-        let fields = page.form(&action)?;
-        let fields: Vec<(&str, &str)> = fields
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
-        let leaving = self.browser.post(format!("{app}{action}"), &fields).await?;
+        let leaving = self.browser.submit(&page, &action).await?;
         self.completes(leaving.refresh_target()?).await
     }
 

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use latchkey_servers::{Child, ChildSpec, free_port};
 use nix::sys::signal::Signal;
 
@@ -121,7 +122,7 @@ impl Service {
             .map(|log| log.with_file_name(format!("{name}.log")));
         let mut replica = Self::new(spec, String::new())?;
         for variable in ["HTTP_LISTEN", "GRPC_LISTEN", "HEALTH_LISTEN"] {
-            if replica.environment().any(|(known, _)| known == variable) {
+            if replica.variable(variable).is_ok() {
                 let address = format!("127.0.0.1:{}", free_port()?);
                 if variable == "HEALTH_LISTEN" {
                     replica.ready_url = format!("http://{address}/readyz");
@@ -146,6 +147,17 @@ impl Service {
     pub fn environment(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
         let pairs = self.spec.environment.iter();
         pairs.map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+
+    /// Returns the value of a variable with which it is started.
+    ///
+    /// # Errors
+    /// The variable is not set, or is not text.
+    pub fn variable(&self, name: &str) -> anyhow::Result<&str> {
+        self.environment()
+            .find(|(known, _)| *known == name)
+            .and_then(|(_, value)| value.to_str())
+            .with_context(|| format!("{} has no {name}", self.name()))
     }
 
     /// Sets a variable for the next start.

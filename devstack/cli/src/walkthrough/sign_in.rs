@@ -62,13 +62,7 @@ async fn authorize_address_on(
     let page = browser.get(format!("{at}{page}")).await?;
     let provider = path.rsplit('/').next().unwrap_or_default();
     let action = format!("{SIGN_IN}/{provider}");
-    let fields = page.form(&action)?;
-    let fields: Vec<(&str, &str)> = fields
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
-    let leaving = browser.post(format!("{at}{action}"), &fields).await?;
-    leaving.refresh_target()
+    browser.submit(&page, &action).await?.refresh_target()
 }
 
 /// Signs in as a browser does, with this decision on the consent page. The decision is the same

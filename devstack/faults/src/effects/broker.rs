@@ -9,7 +9,7 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties};
 use latchkey_messaging::topology::{EVENTS_EXCHANGE, SYNC_SVC_QUEUE, Subscription};
 use tokio::task::block_in_place;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::command_timeout::COMMAND_TIMEOUT;
 use crate::environment::{AGE_OF_NUMBERS, Environment};
@@ -177,17 +177,6 @@ pub(super) async fn output_of(
     environment: &Environment,
     arguments: &[&str],
 ) -> anyhow::Result<Vec<u8>> {
-    let mut command = environment.stack.servers.rabbitmq.control();
-    command.args(arguments);
-    let mut command = tokio::process::Command::from(command);
-    let output = timeout(COMMAND_TIMEOUT, command.kill_on_drop(true).output())
-        .await
-        .context("rabbitmqctl does not end")??;
-    anyhow::ensure!(
-        output.status.success(),
-        "rabbitmqctl {arguments:?}: {}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(output.stdout)
+    let node = &environment.stack.servers.rabbitmq;
+    Ok(node.run_control(arguments, COMMAND_TIMEOUT).await?)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use latchkey_servers::Volume;
+use latchkey_servers::{Postgres, Volume};
 use sqlx::{Connection as _, PgConnection};
 use tokio::task::block_in_place;
 use tokio::time::{Instant, sleep, timeout};
@@ -28,7 +28,11 @@ pub(super) fn stop(environment: &mut Environment) {
 }
 
 pub(super) async fn resume(environment: &mut Environment) -> anyhow::Result<()> {
-    let postgres = &mut environment.stack.servers.postgres;
+    start_again(&mut environment.stack.servers.postgres).await
+}
+
+/// Starts a server that was stopped or killed.
+pub(super) async fn start_again(postgres: &mut Postgres) -> anyhow::Result<()> {
     let mut started = postgres.resume().await;
     for _ in 1..STARTS {
         if started.is_ok() {

@@ -9,7 +9,7 @@ use tokio::task::block_in_place;
 use tokio::time::{sleep, timeout};
 
 use super::command_timeout::COMMAND_TIMEOUT;
-use super::database::execute;
+use super::database::{execute, start_again};
 use crate::environment::{Environment, wait_for_standby};
 use crate::fault::Loss;
 
@@ -123,14 +123,7 @@ pub(super) fn kill_standby(environment: &mut Environment) -> anyhow::Result<()> 
 pub(super) async fn resume_standby(environment: &mut Environment) -> anyhow::Result<()> {
     let standby = environment.standby.as_mut();
     let standby = standby.context("there is no standby")?;
-    let mut resumed = standby.resume().await;
-    for _ in 1..REWINDS {
-        if resumed.is_ok() {
-            break;
-        }
-        sleep(PAUSE).await;
-        resumed = standby.resume().await;
-    }
-    resumed.context("the standby does not start again")?;
+    let started = start_again(standby).await;
+    started.context("the standby does not start")?;
     wait_for_standby(environment.pool()).await
 }
