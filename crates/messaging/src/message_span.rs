@@ -1,9 +1,7 @@
 //! The spans of messages (semantic conventions of OpenTelemetry for RabbitMQ).
 
 use latchkey_domain::EventId;
-use latchkey_service::telemetry;
-use tracing::Span;
-use tracing::field::Empty;
+use latchkey_service::telemetry::{KeyValue, SpanKind, TraceSpan};
 
 /// The default exchange, if a message has no routing key either.
 const DEFAULT_EXCHANGE: &str = "amq.default";
@@ -23,70 +21,57 @@ pub(crate) struct Message<'a> {
 
 impl Message<'_> {
     /// The span of the publication of the message.
-    pub(crate) fn publish_span(&self) -> Span {
-        let destination = destination(self.exchange, self.routing_key, None);
-        let span = tracing::info_span!(
-            "publish",
-            otel.name = format!("publish {destination}"),
-            otel.kind = "producer",
-            otel.status_code = Empty,
-            messaging.system = "rabbitmq",
-            messaging.operation.name = "publish",
-            "messaging.operation.type" = "send",
-            messaging.destination.name = destination,
-            messaging.rabbitmq.destination.routing_key = self.routing_key,
-            messaging.message.id = Empty,
-            messaging.message.body.size = Empty,
-            cloudevents.event_id = Empty,
-            cloudevents.event_type = Empty,
-            "error.type" = Empty,
-        );
-        self.complete(&span);
-        span
+    pub(crate) fn publish_span(&self) -> TraceSpan {
+        TraceSpan::start(SpanKind::Producer, self.traceparent, || {
+            let destination = destination(self.exchange, self.routing_key, None);
+            let name = format!("publish {destination}");
+            let mut attributes = self.attributes(destination);
+            attributes.extend([
+                KeyValue::new("messaging.operation.name", "publish"),
+                KeyValue::new("messaging.operation.type", "send"),
+            ]);
+            (name.into(), attributes)
+        })
     }
 
     /// The span of the handling of the message, which came from `queue`.
-    pub(crate) fn process_span(&self, queue: &str, delivery_tag: u64) -> Span {
-        let destination = destination(self.exchange, self.routing_key, Some(queue));
-        let span = tracing::info_span!(
-            "consume",
-            otel.name = format!("process {destination}"),
-            otel.kind = "consumer",
-            otel.status_code = Empty,
-            messaging.system = "rabbitmq",
-            messaging.operation.name = "process",
-            "messaging.operation.type" = "process",
-            messaging.destination.name = destination,
-            messaging.rabbitmq.destination.routing_key = self.routing_key,
-            messaging.rabbitmq.message.delivery_tag = i64::try_from(delivery_tag).ok(),
-            messaging.message.id = Empty,
-            messaging.message.body.size = Empty,
-            cloudevents.event_id = Empty,
-            cloudevents.event_type = Empty,
-            "error.type" = Empty,
-        );
-        self.complete(&span);
-        span
+    pub(crate) fn process_span(&self, queue: &str, delivery_tag: u64) -> TraceSpan {
+        TraceSpan::start(SpanKind::Consumer, self.traceparent, || {
+            let destination = destination(self.exchange, self.routing_key, Some(queue));
+            let name = format!("process {destination}");
+            let mut attributes = self.attributes(destination);
+            attributes.extend([
+                KeyValue::new("messaging.operation.name", "process"),
+                KeyValue::new("messaging.operation.type", "process"),
+                KeyValue::new(
+                    "messaging.rabbitmq.message.delivery_tag",
+                    delivery_tag.cast_signed(),
+                ),
+            ]);
+            (name.into(), attributes)
+        })
     }
 
-    fn complete(&self, span: &Span) {
-        telemetry::set_parent(span, self.traceparent);
-        span.record(
-            "messaging.message.body.size",
-            i64::try_from(self.bytes).ok(),
-        );
-        if let Some((id, event_type)) = self.event {
-            span.record("messaging.message.id", tracing::field::display(id));
-            span.record("cloudevents.event_id", tracing::field::display(id));
-            span.record("cloudevents.event_type", event_type);
+    fn attributes(&self, destination: String) -> Vec<KeyValue> {
+        let key = self.routing_key.to_owned();
+        let mut attributes = vec![
+            KeyValue::new("messaging.system", "rabbitmq"),
+            KeyValue::new("messaging.destination.name", destination),
+            KeyValue::new("messaging.rabbitmq.destination.routing_key", key),
+        ];
+        if let Ok(bytes) = i64::try_from(self.bytes) {
+            attributes.push(KeyValue::new("messaging.message.body.size", bytes));
         }
+        if let Some((id, event_type)) = self.event {
+            let id = id.to_string();
+            attributes.extend([
+                KeyValue::new("messaging.message.id", id.clone()),
+                KeyValue::new("cloudevents.event_id", id),
+                KeyValue::new("cloudevents.event_type", event_type.to_owned()),
+            ]);
+        }
+        attributes
     }
-}
-
-/// Records that the operation of a span failed. `kind` is one of few texts.
-pub(crate) fn record_failure(span: &Span, kind: &'static str) {
-    span.record("error.type", kind);
-    span.record("otel.status_code", "ERROR");
 }
 
 /// The name of a destination: `exchange:routing key` for a publisher, and the queue behind them for

@@ -29,11 +29,12 @@ pub use record::{Outcome, Record};
 
 /// Most records that wait for the table, about 40 MB.
 const QUEUE_CAPACITY: usize = 128 * 1024;
-/// Most records in one statement.
-const BATCH_SIZE: usize = 1000;
+/// Most records in one statement. The database uses a core for some milliseconds for a
+/// thousand, and calls wait meanwhile if it has no other.
+const BATCH_SIZE: usize = 500;
 /// The writer waits this time for further records: one row costs as much as many, and
 /// not every call wakes the writer.
-const BATCH_DELAY: Duration = Duration::from_millis(50);
+const BATCH_DELAY: Duration = Duration::from_millis(20);
 /// Time between two attempts while the database does not answer.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Number of attempts at shut-down.

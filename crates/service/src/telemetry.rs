@@ -8,21 +8,24 @@ mod exporter;
 mod library_lines;
 mod log_line;
 mod metric_export;
+mod span_events;
 mod statement_spans;
 mod trace_context;
+mod trace_span;
 
 use std::time::Duration;
 
 use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
+use opentelemetry::Key;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry::{Key, KeyValue};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{LevelFilter, Targets, filter_fn};
 use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -35,11 +38,13 @@ pub use opentelemetry::trace::TraceId;
 
 pub use log_line::{LogFormat, LogLine};
 pub use trace_context::{
-    current_span_id, current_trace_id, current_traceparent, link_to, set_parent, traceparent_of,
+    current_span_id, current_trace_id, current_traceparent, link_to, set_parent,
 };
+pub use trace_span::{KeyValue, SpanKind, TraceSpan, in_current_trace};
 
 use exporter::{ENDPOINT, Endpoint};
 use metric_export::MetricExport;
+use span_events::SpanEvents;
 use statement_spans::{STATEMENTS, Server, StatementSpans};
 
 /// How long the export of the remaining spans and of the metrics may delay the end of the process.
@@ -137,12 +142,18 @@ impl Settings {
         opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
         let resource = resource(service);
         let mut provider = SdkTracerProvider::builder().with_resource(resource.clone());
-        let mut statements = Targets::new();
+        let exports = self.endpoint.is_some();
         if let Some(endpoint) = self.endpoint {
             provider = provider.with_batch_exporter(endpoint.span_exporter()?);
-            statements = statements.with_target(STATEMENTS, LevelFilter::DEBUG);
         }
         let provider = provider.build();
+        let tracer = provider.tracer(service);
+        // What nobody reads is not recorded.
+        let events = exports.then(|| SpanEvents.with_filter(traced()));
+        let statements = exports.then(|| {
+            StatementSpans::new(tracer.clone(), self.database)
+                .with_filter(Targets::new().with_target(STATEMENTS, LevelFilter::DEBUG))
+        });
         let metrics = self.metrics.map(|export| export.start(resource));
         let metrics = metrics.transpose()?;
 
@@ -151,19 +162,17 @@ impl Settings {
             // Before the log: the log line reads the trace that this layer opens.
             .with(
                 tracing_opentelemetry::layer()
-                    .with_tracer(provider.tracer(service))
+                    .with_tracer(tracer.clone())
                     // It costs two readings of the clock whenever a span is entered.
                     .with_tracked_inactivity(false)
                     // The worker thread that created a span has no meaning, and its place in the
                     // source belongs to a version.
                     .with_threads(false)
                     .with_location(false)
-                    .with_filter(traced()),
+                    .with_filter(filter_fn(is_traced_span)),
             )
-            .with(
-                StatementSpans::new(provider.tracer(service), self.database)
-                    .with_filter(statements),
-            )
+            .with(events)
+            .with(statements)
             .with(
                 tracing_subscriber::fmt::layer()
                     // A log line has the name of its span and none of its fields.
@@ -173,6 +182,7 @@ impl Settings {
             )
             .try_init()
             .map_err(|error| ConfigError::new("LOG_FORMAT", format!("cannot log: {error}")))?;
+        trace_span::install(tracer, exports);
         Ok(Telemetry {
             spans: provider,
             metrics,
@@ -203,7 +213,11 @@ fn filter(environment: &Environment) -> Result<EnvFilter, ConfigError> {
     })
 }
 
-/// The spans and events of traces. They do not depend on `RUST_LOG`: what a log line of level
+fn is_traced_span(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && *metadata.level() <= Level::INFO
+}
+
+/// The events of spans. They do not depend on `RUST_LOG`: what a log line of level
 /// `debug` shows is for the eyes of whoever turned it on, and a trace goes to another server.
 fn traced() -> Targets {
     Targets::new()

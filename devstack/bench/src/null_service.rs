@@ -14,6 +14,7 @@ use latchkey_proto::token::{
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
+use tracing::subscriber::NoSubscriber;
 
 use crate::testbed::{SCOPES, token_text};
 
@@ -38,6 +39,8 @@ struct Null(AccessToken);
 
 /// Serves until it is killed.
 pub async fn serve(settings: Settings) -> anyhow::Result<()> {
+    // Without any subscriber, each span of the libraries would be written as a line for the crate `log`.
+    tracing::subscriber::set_global_default(NoSubscriber::default())?;
     let token = AccessToken {
         access_token: token_text(0),
         token_type: "Bearer".to_owned(),

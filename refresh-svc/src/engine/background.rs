@@ -24,6 +24,11 @@ const REFRESH_CHECK_EVERY: Duration = Duration::from_secs(SEARCH_SECONDS.get() a
 /// A search that comes late allows the refreshes of at most this time, so that a process
 /// that stood still does not start all of them at once.
 const MAX_ELAPSED: Duration = REFRESH_CHECK_EVERY.saturating_mul(2);
+/// A search pauses after this many entries. All entries at once would use a core for longer than a
+/// call takes, and calls wait for it.
+const ENTRIES_AT_ONCE: usize = 500;
+/// Length of that pause.
+const SEARCH_PAUSE: Duration = Duration::from_millis(1);
 /// Interval between two searches for idle accounts.
 const IDLE_CHECK_EVERY: Duration = Duration::from_mins(1);
 
@@ -89,7 +94,10 @@ impl Engine {
     fn due(&self, paces: &mut Paces, elapsed: Duration) -> Vec<Arc<Snapshot>> {
         let now = self.parts.clock.now();
         let mut due = Vec::new();
-        for snapshot in self.parts.cache.snapshots() {
+        for (number, snapshot) in self.parts.cache.snapshots().enumerate() {
+            if number % ENTRIES_AT_ONCE == ENTRIES_AT_ONCE - 1 {
+                std::thread::sleep(SEARCH_PAUSE);
+            }
             let Some(token) = token_in_use(&snapshot, self.parts.ahead_window, now) else {
                 continue;
             };

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use latchkey_domain::AccountId;
 use latchkey_providers::{Provider, Revocation, RevocationReach};
+use latchkey_service::telemetry::in_current_trace;
 use time::OffsetDateTime;
 use tokio::time::Instant;
-use tracing::Instrument as _;
 
 use super::storing::retry_until_stored;
 use super::{Engine, EngineError, MIN_WAIT};
@@ -43,7 +43,7 @@ impl Engine {
             revoked
         };
         self.tasks
-            .spawn(revocation.in_current_span())
+            .spawn(in_current_trace(revocation))
             .await
             .unwrap_or(Err(EngineError::StillRefreshing))
     }

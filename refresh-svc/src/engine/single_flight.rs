@@ -6,9 +6,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use latchkey_domain::AccountId;
+use latchkey_service::telemetry::in_current_trace;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument as _;
 
 use super::EngineError;
 use crate::snapshot::Snapshot;
@@ -59,15 +59,12 @@ impl SingleFlight {
             account,
         };
         let task = start();
-        tasks.spawn(
-            async move {
-                let outcome = task.await;
-                // Removed first: a waiter that must refresh again starts a new task.
-                drop(guard);
-                sender.send_replace(Some(outcome));
-            }
-            .in_current_span(),
-        );
+        tasks.spawn(in_current_trace(async move {
+            let outcome = task.await;
+            // Removed first: a waiter that must refresh again starts a new task.
+            drop(guard);
+            sender.send_replace(Some(outcome));
+        }));
         Waiter(waiter)
     }
 

@@ -1,5 +1,6 @@
 //! The caller's deadline (`grpc-timeout`): a later answer would not be read.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tonic::metadata::MetadataMap;
@@ -20,7 +21,9 @@ pub(super) async fn within_deadline<Q, A>(
     handler: impl AsyncFnOnce(Q) -> Result<A, Status>,
 ) -> Result<Response<A>, Status> {
     let limit = limit(request.metadata());
-    tokio::time::timeout(limit, handler(request.into_inner()))
+    // Pinned, because the future is large and would be moved into the time limit.
+    let handling = pin!(handler(request.into_inner()));
+    tokio::time::timeout(limit, handling)
         .await
         .unwrap_or_else(|_| Err(status(&EngineError::StillRefreshing)))
         .map(Response::new)

@@ -9,11 +9,11 @@ use lapin::Channel;
 use lapin::message::Delivery;
 use lapin::options::BasicAckOptions;
 use lapin::types::AMQPValue;
+use latchkey_service::telemetry::in_current_trace;
 use metrics::{Counter, Histogram, counter, describe_counter, describe_histogram, histogram};
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, Span};
 
 use super::error::HandleError;
 use super::handler::Handler;
@@ -21,7 +21,7 @@ use super::received::Received;
 use super::setup::Consumer;
 use crate::broker::{BrokerError, confirmed, publish, reply};
 use crate::envelope::{self, ATTEMPTS, PARKED_AT, PARKED_REASON};
-use crate::message_span::{Message, record_failure};
+use crate::message_span::Message;
 use crate::topology::{RetrySchedule, Subscription};
 
 /// A handler that takes longer is aborted, and the message is retried.
@@ -119,7 +119,7 @@ impl Task {
             traceparent: known.and_then(|known| known.traceparent.as_deref()),
         };
         let span = message.process_span(subscription.queue, delivery.delivery_tag);
-        async {
+        let settled = async {
             let written_at = read.as_ref().ok().and_then(|message| message.time);
             let outcome = match read {
                 Ok(message) => self.outcome(message).await,
@@ -138,15 +138,14 @@ impl Task {
             }
             messages(subscription, event, counted).increment(1);
             if !matches!(outcome, Outcome::Handled) {
-                record_failure(&Span::current(), counted);
+                span.record_failure(counted);
             }
             if let Err(error) = self.settle(&delivery, outcome).await {
                 tracing::warn!(%error, "message is delivered again");
                 self.broken.cancel();
             }
-        }
-        .instrument(span)
-        .await;
+        };
+        span.around(settled).await;
     }
 
     /// Returns a message that was not begun to its queue.
@@ -178,9 +177,9 @@ impl Task {
     async fn handle(&self, message: Received) -> Result<(), HandleError> {
         let handler = self.consumer.handler.clone();
         // In its own task, so that a panic of the handler does not end the consumer.
-        let handling = tokio::spawn(
-            async move { until_no_conflict(handler.as_ref(), &message).await }.in_current_span(),
-        );
+        let handling = tokio::spawn(in_current_trace(async move {
+            until_no_conflict(handler.as_ref(), &message).await
+        }));
         let abort = handling.abort_handle();
         match tokio::time::timeout(HANDLE_TIMEOUT, handling).await {
             Ok(Ok(outcome)) => outcome,

@@ -1,5 +1,4 @@
-use std::collections::{HashMap, HashSet};
-
+use foldhash::{HashMap, HashSet};
 use latchkey_domain::{ProviderName, WorkspaceId};
 use latchkey_service::grpc::Pattern;
 
@@ -97,7 +96,7 @@ impl Policy {
             workspace: Some(workspace),
             ..AccessRequest::method(method)
         };
-        let mut allowed = HashSet::new();
+        let mut allowed = HashSet::default();
         for rule in names
             .into_iter()
             .flat_map(|name| self.of(name))

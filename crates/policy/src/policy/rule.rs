@@ -1,8 +1,8 @@
 //! A rule of a policy.
 
-use std::collections::HashSet;
 use std::hash::Hash;
 
+use foldhash::HashSet;
 use latchkey_domain::{ProviderName, ScopeSet, WorkspaceId};
 use latchkey_scopes::ScopeRules;
 use latchkey_service::grpc::Pattern;
@@ -14,7 +14,8 @@ use crate::contract::Method;
 pub enum Choice<T> {
     /// Written `"*"`.
     Every,
-    /// Written as a list.
+    /// Written as a list. Nothing that a caller sends is ever inserted, so that the hash need not
+    /// resist collisions.
     Only(HashSet<T>),
 }
 

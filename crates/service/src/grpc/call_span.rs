@@ -10,10 +10,8 @@ use http::{HeaderMap, Request, Response};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
-use tracing::field::Empty;
-use tracing::{Instrument as _, Span};
 
-use crate::telemetry;
+use crate::telemetry::{KeyValue, SpanKind, TraceSpan};
 
 /// Methods of the services that every server has beside its own.
 const COMMON_METHODS: [&str; 4] = [
@@ -66,22 +64,19 @@ pub(super) struct ServerSpans<S> {
 }
 
 impl<S> ServerSpans<S> {
-    fn span(&self, request: &Request<Body>) -> Span {
-        let method = request.uri().path().trim_start_matches('/');
-        let method = self.methods.get(method).map_or(OTHER, String::as_str);
-        let span = tracing::info_span!(
-            "grpc",
-            otel.name = method,
-            otel.kind = "server",
-            otel.status_code = Empty,
-            rpc.system.name = "grpc",
-            rpc.method = method,
-            rpc.response.status_code = Empty,
-            "error.type" = Empty,
-        );
+    fn span(&self, request: &Request<Body>) -> TraceSpan {
         let traceparent = request.headers().get("traceparent");
-        telemetry::set_parent(&span, traceparent.and_then(|value| value.to_str().ok()));
-        span
+        let traceparent = traceparent.and_then(|value| value.to_str().ok());
+        TraceSpan::start(SpanKind::Server, traceparent, || {
+            let method = request.uri().path().trim_start_matches('/');
+            let method = self.methods.get(method).map_or(OTHER, String::as_str);
+            let method = method.to_owned();
+            let attributes = vec![
+                KeyValue::new("rpc.system.name", "grpc"),
+                KeyValue::new("rpc.method", method.clone()),
+            ];
+            (method.into(), attributes)
+        })
     }
 }
 
@@ -103,15 +98,14 @@ where
         let span = self.span(&request);
         // The call is authorized here, and the record of it has the id of the trace.
         let answering = span.in_scope(|| self.inner.call(request));
-        let answered = async move {
-            let answered = answering.await;
+        Box::pin(async move {
+            let answered = span.around(answering).await;
             if let Ok(response) = &answered {
                 let code = code_of(response.headers());
-                record_outcome(&Span::current(), code, is_fault_of_server(code));
+                record_outcome(&span, code, is_fault_of_server(code));
             }
             answered
-        };
-        Box::pin(answered.instrument(span))
+        })
     }
 }
 
@@ -122,12 +116,11 @@ pub(super) fn code_of(headers: &HeaderMap) -> Code {
 }
 
 /// Records how a call ended.
-pub(super) fn record_outcome(span: &Span, code: Code, is_error: bool) {
+pub(super) fn record_outcome(span: &TraceSpan, code: Code, is_error: bool) {
     let name = name_of(code);
     span.record("rpc.response.status_code", name);
     if is_error {
-        span.record("error.type", name);
-        span.record("otel.status_code", "ERROR");
+        span.record_failure(name);
     }
 }
 

@@ -9,11 +9,9 @@ use tonic::Code;
 use tonic::body::Body;
 use tonic::transport::Channel;
 use tower::Service;
-use tracing::field::Empty;
-use tracing::{Instrument as _, Span};
 
 use super::call_span::{code_of, record_outcome};
-use crate::telemetry;
+use crate::telemetry::{KeyValue, SpanKind, TraceSpan};
 
 /// A channel over which each call has a span. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -34,22 +32,21 @@ impl TracedChannel {
     }
 
     /// The span of a call, and the request with the context of that span.
-    fn span(&self, request: &mut Request<Body>) -> Span {
-        let method = request.uri().path().trim_start_matches('/');
-        let span = tracing::info_span!(
-            "grpc.call",
-            otel.name = method,
-            otel.kind = "client",
-            otel.status_code = Empty,
-            rpc.system.name = "grpc",
-            rpc.method = method,
-            rpc.response.status_code = Empty,
-            server.address = &*self.host,
-            server.port = self.port.map(i64::from),
-            "error.type" = Empty,
-        );
-        let traceparent = telemetry::traceparent_of(&span)
-            .and_then(|traceparent| HeaderValue::try_from(traceparent).ok());
+    fn span(&self, request: &mut Request<Body>) -> TraceSpan {
+        let span = TraceSpan::start(SpanKind::Client, None, || {
+            let method = request.uri().path().trim_start_matches('/').to_owned();
+            let mut attributes = vec![
+                KeyValue::new("rpc.system.name", "grpc"),
+                KeyValue::new("rpc.method", method.clone()),
+                KeyValue::new("server.address", Arc::clone(&self.host)),
+            ];
+            if let Some(port) = self.port {
+                attributes.push(KeyValue::new("server.port", i64::from(port)));
+            }
+            (method.into(), attributes)
+        });
+        let traceparent = span.traceparent();
+        let traceparent = traceparent.and_then(|value| HeaderValue::try_from(value).ok());
         if let Some(traceparent) = traceparent {
             request.headers_mut().insert("traceparent", traceparent);
         }
@@ -69,15 +66,14 @@ impl Service<Request<Body>> for TracedChannel {
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let span = self.span(&mut request);
         let answering = span.in_scope(|| self.channel.call(request));
-        let answered = async move {
-            let answered = answering.await;
+        Box::pin(async move {
+            let answered = span.around(answering).await;
             // An error of the channel becomes this code of the call.
             let code = answered
                 .as_ref()
                 .map_or(Code::Unavailable, |response| code_of(response.headers()));
-            record_outcome(&Span::current(), code, code != Code::Ok);
+            record_outcome(&span, code, code != Code::Ok);
             answered
-        };
-        Box::pin(answered.instrument(span))
+        })
     }
 }

@@ -1,9 +1,7 @@
 //! W3C trace context as text, for an outbox row, an AMQP header or an HTTP header.
 
-use std::collections::HashMap;
-
 use opentelemetry::Context;
-use opentelemetry::propagation::TextMapPropagator as _;
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
 use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry::trace::{SpanContext, SpanId, TraceId};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -15,14 +13,19 @@ const TRACEPARENT: &str = "traceparent";
 
 /// The trace context of the current span, if it belongs to a trace.
 pub fn current_traceparent() -> Option<String> {
-    traceparent_of(&Span::current())
+    traceparent_in(&Context::current())
 }
 
-/// The trace context of a span, if it belongs to a trace.
-pub fn traceparent_of(span: &Span) -> Option<String> {
-    let mut carrier = HashMap::new();
-    TraceContextPropagator::new().inject_context(&span.context(), &mut carrier);
-    carrier.remove(TRACEPARENT)
+/// The same of the span of a context.
+pub(super) fn traceparent_in(context: &Context) -> Option<String> {
+    let mut written = Written(None);
+    TraceContextPropagator::new().inject_context(context, &mut written);
+    written.0
+}
+
+/// A context with the span of `traceparent` as its remote span, if it is well-formed.
+pub(super) fn context_of(traceparent: &str) -> Option<Context> {
+    extract(traceparent).map(|parent| Context::new().with_remote_span_context(parent))
 }
 
 /// The current trace id. Its text has 32 hexadecimal digits and is the reference on error pages.
@@ -45,8 +48,7 @@ fn current() -> Option<SpanContext> {
 /// a new trace. Call it before the span is entered. For callers that this service knows; see
 /// [`link_to`] for others.
 pub fn set_parent(span: &Span, traceparent: Option<&str>) {
-    if let Some(parent) = traceparent.and_then(extract) {
-        let parent = Context::new().with_remote_span_context(parent);
+    if let Some(parent) = traceparent.and_then(context_of) {
         // Fails only if telemetry is not set up, and then there is no trace.
         let _ = span.set_parent(parent);
     }
@@ -62,8 +64,32 @@ pub fn link_to(span: &Span, traceparent: Option<&str>) {
 }
 
 fn extract(traceparent: &str) -> Option<SpanContext> {
-    let carrier = HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);
-    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
+    let read = Read(traceparent);
+    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &read);
     let span = context.span().span_context().clone();
     span.is_valid().then_some(span)
+}
+
+/// Takes the `traceparent` of a context; a `tracestate` is not passed on.
+struct Written(Option<String>);
+
+impl Injector for Written {
+    fn set(&mut self, key: &str, value: String) {
+        if key == TRACEPARENT {
+            self.0 = Some(value);
+        }
+    }
+}
+
+/// Headers with nothing but a `traceparent`.
+struct Read<'a>(&'a str);
+
+impl Extractor for Read<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        (key == TRACEPARENT).then_some(self.0)
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        vec![TRACEPARENT]
+    }
 }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use lapin::Channel;
 use latchkey_domain::EventId;
-use latchkey_service::{database, telemetry};
+use latchkey_service::database;
+use latchkey_service::telemetry::TraceSpan;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow as _, PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
 use tokio::time::Instant;
-use tracing::Span;
 use uuid::Uuid;
 
 use super::held_back::{Destination, HeldBack};
@@ -17,7 +17,7 @@ use super::in_flight::{self, Answer, Answers, Outgoing};
 use super::lag::published;
 use crate::broker::BrokerError;
 use crate::envelope::Attributes;
-use crate::message_span::{Message, record_failure};
+use crate::message_span::Message;
 use crate::outbox::schema::{Schema, per_schema};
 
 /// A connection of the backlog that is not used for this long is closed.
@@ -70,7 +70,7 @@ impl<'a> Row<'a> {
     }
 
     /// The span of the publication, in the trace of what wrote the row.
-    fn span(&self) -> Span {
+    fn span(&self) -> TraceSpan {
         let message = Message {
             exchange: self.exchange,
             routing_key: self.routing_key,
@@ -82,8 +82,8 @@ impl<'a> Row<'a> {
     }
 
     /// The message; consumers continue the trace from `span`, the publication.
-    fn message(&self, source: &str, span: &Span) -> Outgoing<'a> {
-        let publication = telemetry::traceparent_of(span);
+    fn message(&self, source: &str, span: &TraceSpan) -> Outgoing<'a> {
+        let publication = span.traceparent();
         let attributes = Attributes {
             id: EventId::from(self.event_id),
             source,
@@ -195,7 +195,7 @@ impl Publisher {
             .iter()
             .map(Row::from_row)
             .collect::<Result<_, _>>()?;
-        let spans: Vec<Span> = rows.iter().map(Row::span).collect();
+        let spans: Vec<TraceSpan> = rows.iter().map(Row::span).collect();
         let messages = rows
             .iter()
             .zip(&spans)
@@ -217,21 +217,21 @@ impl Publisher {
                     done.push(row.seq);
                 }
                 Answer::Refused(error) => {
-                    record_failure(span, error.kind());
+                    span.record_failure(error.kind());
                     self.hold(row, &error);
                 }
                 // The names of the row are too long for the protocol.
                 Answer::Unwritable(error) => {
-                    record_failure(span, error.kind());
+                    span.record_failure(error.kind());
                     self.hold_row(row, &error);
                 }
                 // The connection is the cause, which the other rows lost too.
                 Answer::Open if ended.is_some() => {
-                    record_failure(span, ended.as_ref().map_or("amqp", BrokerError::kind));
+                    span.record_failure(ended.as_ref().map_or("amqp", BrokerError::kind));
                 }
                 Answer::Open => {
                     let error = BrokerError::Timeout("publisher confirm");
-                    record_failure(span, error.kind());
+                    span.record_failure(error.kind());
                     self.hold(row, &error);
                 }
             }

@@ -1,0 +1,109 @@
+//! Spans of what happens often: of each gRPC call and of each message.
+//!
+//! A span of `tracing` is kept in a registry, and every layer of the subscriber is asked about it when it
+//! begins, is entered, is left, is written to and ends. For a token that is cached this is more work than
+//! the call itself. The spans here belong to OpenTelemetry alone. A span of `tracing` and a log line within
+//! one belong to it as they belong to a span of `tracing`.
+
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
+use opentelemetry::context::{FutureExt as _, WithContext};
+use opentelemetry::trace::{SpanBuilder, Status, TraceContextExt as _, Tracer as _};
+use opentelemetry::{Context, Value};
+use opentelemetry_sdk::trace::SdkTracer;
+
+use super::trace_context::{context_of, traceparent_in};
+
+pub use opentelemetry::KeyValue;
+pub use opentelemetry::trace::SpanKind;
+
+static PROCESS: OnceLock<ProcessTracer> = OnceLock::new();
+
+struct ProcessTracer {
+    tracer: SdkTracer,
+    /// Whether somebody reads names and attributes.
+    exports: bool,
+}
+
+/// Sets the tracer of all spans of this process. Without one, spans belong to no trace.
+pub(super) fn install(tracer: SdkTracer, exports: bool) {
+    // Telemetry is set up once: the log refuses a second time.
+    let _ = PROCESS.set(ProcessTracer { tracer, exports });
+}
+
+/// A span. It ends when the last clone of it and of its context is dropped.
+#[derive(Debug, Clone)]
+pub struct TraceSpan {
+    context: Context,
+    is_exported: bool,
+}
+
+impl TraceSpan {
+    /// Starts a span in the trace of `traceparent`. If that is absent or malformed, the span is a child of
+    /// the current one. `description` is the name and the attributes, which are made only if spans are
+    /// exported.
+    pub fn start(
+        kind: SpanKind,
+        traceparent: Option<&str>,
+        description: impl FnOnce() -> (Cow<'static, str>, Vec<KeyValue>),
+    ) -> Self {
+        let parent = traceparent
+            .and_then(context_of)
+            .unwrap_or_else(Context::current);
+        let Some(ProcessTracer { tracer, exports }) = PROCESS.get() else {
+            return Self {
+                context: parent,
+                is_exported: false,
+            };
+        };
+        let builder = if *exports {
+            let (name, attributes) = description();
+            SpanBuilder::from_name(name).with_attributes(attributes)
+        } else {
+            SpanBuilder::from_name("")
+        };
+        let span = tracer.build_with_context(builder.with_kind(kind), &parent);
+        Self {
+            context: parent.with_span(span),
+            is_exported: *exports,
+        }
+    }
+
+    /// Makes this span the current one of a future.
+    pub fn around<F: Future>(&self, future: F) -> WithContext<F> {
+        future.with_context(self.context.clone())
+    }
+
+    /// Makes this span the current one while `work` runs.
+    pub fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _current = self.context.clone().attach();
+        work()
+    }
+
+    /// The trace context of the span, if it belongs to a trace.
+    pub fn traceparent(&self) -> Option<String> {
+        traceparent_in(&self.context)
+    }
+
+    /// Records an attribute that was not known at the start.
+    pub fn record(&self, key: &'static str, value: impl Into<Value>) {
+        if self.is_exported {
+            let span = self.context.span();
+            span.set_attribute(KeyValue::new(key, value));
+        }
+    }
+
+    /// Records that the operation failed. `kind` is one of few texts.
+    pub fn record_failure(&self, kind: &'static str) {
+        if self.is_exported {
+            self.record("error.type", kind);
+            self.context.span().set_status(Status::error(""));
+        }
+    }
+}
+
+/// Makes the current span that of a future too, which another task may poll.
+pub fn in_current_trace<F: Future>(future: F) -> WithContext<F> {
+    future.with_current_context()
+}
