@@ -169,7 +169,7 @@ impl Settings {
                     // source belongs to a version.
                     .with_threads(false)
                     .with_location(false)
-                    .with_filter(filter_fn(is_traced_span)),
+                    .with_filter(filter_fn(is_traced_span).with_max_level_hint(Level::INFO)),
             )
             .with(events)
             .with(statements)
@@ -213,6 +213,8 @@ fn filter(environment: &Environment) -> Result<EnvFilter, ConfigError> {
     })
 }
 
+/// Spans of level `info` and above. The filter needs the level as a hint too: without it, every library
+/// would ask about each of its own spans.
 fn is_traced_span(metadata: &Metadata<'_>) -> bool {
     metadata.is_span() && *metadata.level() <= Level::INFO
 }
