@@ -2,7 +2,7 @@
 
 mod earlier_jobs;
 
-use latchkey_service::database::{PruneRule, prune, prune_once};
+use latchkey_service::database::{PruneRule, Sweep as _, prune, prune_once};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -34,7 +34,5 @@ pub async fn run(pool: PgPool, stop: CancellationToken) {
 /// Returns the database's error.
 pub async fn run_once(pool: &PgPool) -> Result<(), sqlx::Error> {
     prune_once(pool, &RULES).await?;
-    let mut jobs = EarlierJobs::default();
-    while jobs.delete_next(pool).await? {}
-    Ok(())
+    EarlierJobs::default().run_once(pool).await
 }

@@ -1,11 +1,15 @@
 //! Which rows are deleted when they are no longer needed.
 
-use latchkey_service::database::{PruneRule, prune, prune_once};
+mod sweeps;
+
+use latchkey_service::database::{PruneRule, Sweep as _, prune, prune_once};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
+use sweeps::SWEEPS;
+
 /// The rules, in the order in which they are applied.
-const RULES: [PruneRule; 11] = [
+const RULES: [PruneRule; 9] = [
     PruneRule {
         what: "logout tokens",
         statement: "DELETE FROM auth.logout_token WHERE (provider, issuer, token_id) IN (
@@ -35,7 +39,8 @@ const RULES: [PruneRule; 11] = [
              LIMIT $1 FOR UPDATE SKIP LOCKED)",
     },
     PruneRule {
-        // Invitations are listed for 30 days after they were used, revoked or expired.
+        // Invitations are listed for 30 days after they were used, revoked or expired. Index:
+        // personal_invite_ended_at.
         what: "invitations",
         statement: "DELETE FROM auth.personal_invite WHERE token_hash IN (
              SELECT token_hash FROM auth.personal_invite
@@ -44,7 +49,6 @@ const RULES: [PruneRule; 11] = [
     },
     PruneRule {
         // A used token is kept until it would have expired, so that its reuse is detected.
-        // A family is kept as long as one of its tokens.
         what: "refresh tokens",
         statement: "DELETE FROM auth.refresh_token WHERE token_hash IN (
              SELECT token_hash FROM auth.refresh_token
@@ -52,16 +56,8 @@ const RULES: [PruneRule; 11] = [
              LIMIT $1 FOR UPDATE SKIP LOCKED)",
     },
     PruneRule {
-        what: "refresh families",
-        statement: "DELETE FROM auth.refresh_family WHERE id IN (
-             SELECT id FROM auth.refresh_family f
-             WHERE f.created_at < now() - interval '1 day'
-               AND NOT EXISTS (SELECT FROM auth.refresh_token t WHERE t.family_id = f.id)
-             LIMIT $1 FOR UPDATE SKIP LOCKED)",
-    },
-    PruneRule {
         // The tokens of an ended family are not accepted any more. The week lets an
-        // operator explain a sign-out.
+        // operator explain a sign-out. Index: refresh_family_ended_at.
         what: "ended refresh families",
         statement: "DELETE FROM auth.refresh_family WHERE id IN (
              SELECT id FROM auth.refresh_family
@@ -69,15 +65,12 @@ const RULES: [PruneRule; 11] = [
              LIMIT $1 FOR UPDATE SKIP LOCKED)",
     },
     PruneRule {
-        // Those of sessions that were signed out of are erased at once, by a trigger.
-        what: "ID tokens of expired and idle sessions",
+        // Those of sessions that were signed out of are erased at once, by a trigger. Index:
+        // session_sealed_id_token.
+        what: "ID tokens of expired sessions",
         statement: "UPDATE auth.session SET sealed_id_token = NULL WHERE id IN (
-             SELECT id FROM auth.session s
-             WHERE s.sealed_id_token IS NOT NULL
-               AND (s.expires_at < now()
-                    OR (s.last_seen_at < now() - s.idle_for
-                        AND NOT EXISTS (SELECT FROM auth.refresh_family f
-                                        WHERE f.session_id = s.id AND f.ended_at IS NULL)))
+             SELECT id FROM auth.session
+             WHERE sealed_id_token IS NOT NULL AND expires_at < now()
              LIMIT $1 FOR UPDATE SKIP LOCKED)",
     },
     PruneRule {
@@ -89,27 +82,23 @@ const RULES: [PruneRule; 11] = [
                 OR revoked_at < now() - interval '7 days'
              LIMIT $1 FOR UPDATE SKIP LOCKED)",
     },
-    PruneRule {
-        // An idle session cannot be used any more by its cookie or by a refresh token.
-        what: "idle sessions",
-        statement: "DELETE FROM auth.session WHERE id IN (
-             SELECT id FROM auth.session s
-             WHERE s.last_seen_at < now() - s.idle_for - interval '7 days'
-               AND NOT EXISTS (SELECT FROM auth.refresh_family f
-                               WHERE f.session_id = s.id AND f.ended_at IS NULL)
-             LIMIT $1 FOR UPDATE SKIP LOCKED)",
-    },
 ];
 
-/// Applies the rules every ten minutes until `stop` is cancelled.
+/// Deletes old rows until `stop` is cancelled.
 pub async fn run(pool: PgPool, stop: CancellationToken) {
-    prune(pool, &RULES, stop).await;
+    let [sessions, id_tokens, families] = SWEEPS.map(|sweep| sweep.run(pool.clone(), stop.clone()));
+    let rules = prune(pool.clone(), &RULES, stop.clone());
+    tokio::join!(rules, sessions, id_tokens, families);
 }
 
-/// Applies the rules once.
+/// Deletes all old rows once.
 ///
 /// # Errors
 /// Returns the database's error.
 pub async fn sweep(pool: &PgPool) -> Result<(), sqlx::Error> {
-    prune_once(pool, &RULES).await
+    prune_once(pool, &RULES).await?;
+    for sweep in SWEEPS {
+        sweep.run_once(pool).await?;
+    }
+    Ok(())
 }

@@ -1,4 +1,5 @@
 use auth_svc::store::cleanup;
+use latchkey_service::database::SWEEP_WINDOW;
 use latchkey_testkit::{Role, TestDatabase};
 use sqlx::PgPool;
 
@@ -82,5 +83,36 @@ async fn the_tables_of_sign_ins_stay_flat_over_a_simulated_year() {
             assert_eq!(sizes, steady, "week {week}");
         }
     }
+    own.close().await;
+}
+
+// R14: an idle session is found wherever it is in the table, and a session in use stays.
+#[tokio::test]
+async fn idle_sessions_are_found_in_every_window_of_the_table() {
+    let database = TestDatabase::create().await;
+    let own = PgPool::connect(&database.url(Role::Auth)).await.unwrap();
+    let sessions = format!(
+        "{PERSON};
+         INSERT INTO auth.session
+             (id, secret_hash, user_id, workspace_id, expires_at, last_seen_at, sealed_id_token)
+         SELECT gen_random_uuid(), sha256(random()::text::bytea), u.id, w.id,
+                now() + interval '1 year',
+                now() - CASE n % 3 WHEN 0 THEN interval '60 days' WHEN 1 THEN interval '15 days'
+                                   ELSE interval '1 hour' END,
+                'v1.test.sealed'
+         FROM generate_series(1, {}) n, auth.app_user u, auth.workspace w",
+        SWEEP_WINDOW * 3
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sessions))
+        .execute(database.pool())
+        .await
+        .unwrap();
+    cleanup::sweep(&own).await.unwrap();
+    let left: (i64, i64) =
+        sqlx::query_as("SELECT count(*), count(sealed_id_token) FROM auth.session")
+            .fetch_one(database.pool())
+            .await
+            .unwrap();
+    assert_eq!(left, (SWEEP_WINDOW * 2, SWEEP_WINDOW));
     own.close().await;
 }

@@ -12,6 +12,7 @@ mod connection_checks;
 mod pool_metrics;
 mod pooler;
 mod pruning;
+mod sweeping;
 mod time_limit;
 
 use std::ops::RangeInclusive;
@@ -29,6 +30,7 @@ pub(crate) use pool_metrics::acquire_times;
 pub use pool_metrics::measure_pool;
 pub use pooler::{is_pooled_by_transaction, refuse_transaction_pooling};
 pub use pruning::{PRUNE_BATCH, PruneRule, prune, prune_audit, prune_once};
+pub use sweeping::{SWEEP_WINDOW, Sweep};
 pub use time_limit::{ANSWER, UNHURRIED, within};
 
 use connection_checks::ServerLimits;

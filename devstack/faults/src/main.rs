@@ -43,6 +43,10 @@ struct Arguments {
     release: bool,
 }
 
+/// The people who began within this time are there at once, at most. While nobody can sign in, they wait,
+/// and no others begin.
+const SECONDS_OF_PEOPLE: usize = 3;
+
 impl Arguments {
     fn people(&self) -> usize {
         let in_the_time = || {
@@ -71,7 +75,7 @@ async fn command(arguments: Arguments) -> anyhow::Result<i32> {
         load: Load {
             people: arguments.people(),
             rate: arguments.rate,
-            at_once: 64,
+            at_once: arguments.rate as usize * SECONDS_OF_PEOPLE,
             token_calls: 20,
             seed: arguments
                 .seed

@@ -1,4 +1,4 @@
-use latchkey_service::database::PRUNE_BATCH;
+use latchkey_service::database::{PRUNE_BATCH, Sweep as _};
 use latchkey_testkit::{Role, TestDatabase};
 use sqlx::PgPool;
 use sync_svc::cleanup::{self, EarlierJobs};

@@ -89,8 +89,7 @@ impl Call {
     /// policy that it began under.
     pub fn still_allows(&self, request: &AccessRequest<'_>) -> bool {
         let policy = self.context.policy.current();
-        policy.allows_every_account(self.caller.names(), self.method)
-            || policy.allows(self.caller.names(), request)
+        policy.allows(self.caller.names(), request)
     }
 
     /// Notifies of every policy that comes into force from now on.
