@@ -1,7 +1,5 @@
 //! What nobody reads costs nothing. A binary of its own: telemetry is set up once for a process.
 
-#![expect(clippy::unwrap_used, reason = "what fails fails the test")]
-
 use latchkey_config::Environment;
 use latchkey_service::telemetry;
 use tracing::Level;

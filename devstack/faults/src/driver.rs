@@ -28,6 +28,8 @@ use accounts::Accounts;
 const BATCH: usize = 200;
 /// Token calls that wait for their answers at most.
 const TOKEN_CALLS: usize = 128;
+/// Attempts to create people at the provider. Whoever exists stays as they are.
+const CREATE_ATTEMPTS: usize = 5;
 /// The share of the people at the strict provider.
 const STRICT: f64 = 0.8;
 
@@ -183,10 +185,19 @@ impl Driver {
     async fn create_people(&self, numbers: std::ops::Range<usize>) -> anyhow::Result<()> {
         let names: Vec<String> = numbers.map(name).collect();
         let url = format!("{}/control/people", self.provider_url);
-        let created = self.http.post(url).json(&names).send().await;
-        created
-            .and_then(reqwest::Response::error_for_status)
-            .context("the demo provider creates no people")?;
+        let create = async || {
+            let created = self.http.post(&url).json(&names).send().await;
+            created.and_then(reqwest::Response::error_for_status)
+        };
+        let mut created = create().await;
+        // No fault is meant for the provider, but a busy machine may delay its answer.
+        for _ in 1..CREATE_ATTEMPTS {
+            if created.is_ok() {
+                break;
+            }
+            created = create().await;
+        }
+        created.context("the demo provider creates no people")?;
         Ok(())
     }
 

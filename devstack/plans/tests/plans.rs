@@ -26,12 +26,9 @@ const SMALL: [&str; 9] = [
 
 /// Parts of statements that read many rows, but once in some minutes and not for each event or
 /// call.
-const PERIODIC: [&str; 7] = [
-    // auth-svc deletes old rows every ten minutes.
-    "LIMIT $1 FOR UPDATE SKIP LOCKED)",
-    // sync-svc deletes old rows.
-    "DELETE FROM sync.inbox",
-    "DELETE FROM sync.sync_job",
+const PERIODIC: [&str; 5] = [
+    // A window of a table in which no index finds old rows (`database/sweeping.rs`).
+    "WITH seen AS MATERIALIZED (",
     // refresh-svc looks for tokens of earlier sealing keys when it starts, and every ten minutes.
     "row_number() OVER (ORDER BY account_id)",
     "FROM vault.replaced_grant r JOIN vault.credential c",
