@@ -24,50 +24,61 @@ impl ById {
     }
 }
 
+/// The statement that looks at a window of `$table` and applies `$change` to the rows `t` that are
+/// `$due`. It skips those that are locked.
+macro_rules! window {
+    ($table:literal, $change:literal, $($due:tt)+) => {
+        concat!(
+            "WITH seen AS MATERIALIZED (
+                 SELECT id FROM ", $table, " WHERE id > $2 ORDER BY id LIMIT $1
+             ), due AS (
+                 SELECT t.id FROM seen JOIN ", $table, " t ON t.id = seen.id
+                 WHERE ", $($due)+, "
+                 FOR UPDATE OF t SKIP LOCKED
+             ), done AS (
+                 ", $change, " WHERE id IN (SELECT id FROM due)
+             )
+             SELECT id, (SELECT count(*) FROM seen) FROM seen ORDER BY id DESC LIMIT 1"
+        )
+    };
+}
+
+/// Whether the session `t` has been idle for longer than it may be, and for `$longer` beyond that. An idle
+/// session cannot be used any more by its cookie or by a refresh token.
+macro_rules! idle {
+    ($longer:literal) => {
+        concat!(
+            "t.last_seen_at < now() - t.idle_for - interval '",
+            $longer,
+            "' AND NOT EXISTS (SELECT FROM auth.refresh_family f
+                               WHERE f.session_id = t.id AND f.ended_at IS NULL)"
+        )
+    };
+}
+
 /// The walks, each from the beginning of its table.
 pub(super) const SWEEPS: [ById; 3] = [
     ById::new(
-        // An idle session cannot be used any more by its cookie or by a refresh token.
         "idle sessions",
-        "WITH seen AS MATERIALIZED (
-             SELECT id FROM auth.session WHERE id > $2 ORDER BY id LIMIT $1
-         ), gone AS (
-             DELETE FROM auth.session WHERE id IN (
-                 SELECT s.id FROM seen JOIN auth.session s ON s.id = seen.id
-                 WHERE s.last_seen_at < now() - s.idle_for - interval '7 days'
-                   AND NOT EXISTS (SELECT FROM auth.refresh_family f
-                                   WHERE f.session_id = s.id AND f.ended_at IS NULL)
-                 FOR UPDATE OF s SKIP LOCKED)
-         )
-         SELECT id, (SELECT count(*) FROM seen) FROM seen ORDER BY id DESC LIMIT 1",
+        window!("auth.session", "DELETE FROM auth.session", idle!("7 days")),
     ),
     ById::new(
         "ID tokens of idle sessions",
-        "WITH seen AS MATERIALIZED (
-             SELECT id FROM auth.session WHERE id > $2 ORDER BY id LIMIT $1
-         ), erased AS (
-             UPDATE auth.session SET sealed_id_token = NULL WHERE id IN (
-                 SELECT s.id FROM seen JOIN auth.session s ON s.id = seen.id
-                 WHERE s.sealed_id_token IS NOT NULL AND s.last_seen_at < now() - s.idle_for
-                   AND NOT EXISTS (SELECT FROM auth.refresh_family f
-                                   WHERE f.session_id = s.id AND f.ended_at IS NULL)
-                 FOR UPDATE OF s SKIP LOCKED)
-         )
-         SELECT id, (SELECT count(*) FROM seen) FROM seen ORDER BY id DESC LIMIT 1",
+        window!(
+            "auth.session",
+            "UPDATE auth.session SET sealed_id_token = NULL",
+            concat!("t.sealed_id_token IS NOT NULL AND ", idle!("0 days"))
+        ),
     ),
     ById::new(
         // A family is kept as long as one of its tokens.
         "refresh families without tokens",
-        "WITH seen AS MATERIALIZED (
-             SELECT id FROM auth.refresh_family WHERE id > $2 ORDER BY id LIMIT $1
-         ), gone AS (
-             DELETE FROM auth.refresh_family WHERE id IN (
-                 SELECT f.id FROM seen JOIN auth.refresh_family f ON f.id = seen.id
-                 WHERE f.created_at < now() - interval '1 day'
-                   AND NOT EXISTS (SELECT FROM auth.refresh_token t WHERE t.family_id = f.id)
-                 FOR UPDATE OF f SKIP LOCKED)
-         )
-         SELECT id, (SELECT count(*) FROM seen) FROM seen ORDER BY id DESC LIMIT 1",
+        window!(
+            "auth.refresh_family",
+            "DELETE FROM auth.refresh_family",
+            "t.created_at < now() - interval '1 day'
+             AND NOT EXISTS (SELECT FROM auth.refresh_token r WHERE r.family_id = t.id)"
+        ),
     ),
 ];
 
