@@ -25,12 +25,7 @@ impl Message<'_> {
         TraceSpan::start(SpanKind::Producer, self.traceparent, || {
             let destination = destination(self.exchange, self.routing_key, None);
             let name = format!("publish {destination}");
-            let mut attributes = self.attributes(destination);
-            attributes.extend([
-                KeyValue::new("messaging.operation.name", "publish"),
-                KeyValue::new("messaging.operation.type", "send"),
-            ]);
-            (name.into(), attributes)
+            (name.into(), self.attributes(destination, "publish", "send"))
         })
     }
 
@@ -39,23 +34,26 @@ impl Message<'_> {
         TraceSpan::start(SpanKind::Consumer, self.traceparent, || {
             let destination = destination(self.exchange, self.routing_key, Some(queue));
             let name = format!("process {destination}");
-            let mut attributes = self.attributes(destination);
-            attributes.extend([
-                KeyValue::new("messaging.operation.name", "process"),
-                KeyValue::new("messaging.operation.type", "process"),
-                KeyValue::new(
-                    "messaging.rabbitmq.message.delivery_tag",
-                    delivery_tag.cast_signed(),
-                ),
-            ]);
+            let mut attributes = self.attributes(destination, "process", "process");
+            attributes.push(KeyValue::new(
+                "messaging.rabbitmq.message.delivery_tag",
+                delivery_tag.cast_signed(),
+            ));
             (name.into(), attributes)
         })
     }
 
-    fn attributes(&self, destination: String) -> Vec<KeyValue> {
+    fn attributes(
+        &self,
+        destination: String,
+        operation: &'static str,
+        operation_type: &'static str,
+    ) -> Vec<KeyValue> {
         let key = self.routing_key.to_owned();
         let mut attributes = vec![
             KeyValue::new("messaging.system", "rabbitmq"),
+            KeyValue::new("messaging.operation.name", operation),
+            KeyValue::new("messaging.operation.type", operation_type),
             KeyValue::new("messaging.destination.name", destination),
             KeyValue::new("messaging.rabbitmq.destination.routing_key", key),
         ];

@@ -66,8 +66,10 @@ async fn count(
         anyhow::ensure!(refused == 0, "{refused} tokens were refused");
         Ok(())
     };
+    let mut second = tokio::time::interval(Duration::from_secs(1));
     for _ in 0..SECONDS {
-        tokio::join!(tokio::time::sleep(Duration::from_secs(1)), round()).1?;
+        second.tick().await;
+        round().await?;
     }
     control("--zero", service.process).await?;
     for _ in 0..ROUNDS {

@@ -32,8 +32,9 @@ pub(super) fn install(tracer: SdkTracer, exports: bool) {
     let _ = PROCESS.set(ProcessTracer { tracer, exports });
 }
 
-/// A span. It ends when the last clone of it and of its context is dropped.
-#[derive(Debug, Clone)]
+/// A span. It ends when it and the futures that it is around are dropped, and the tasks that were given
+/// its trace.
+#[derive(Debug)]
 pub struct TraceSpan {
     context: Context,
     is_exported: bool,
