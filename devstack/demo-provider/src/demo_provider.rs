@@ -68,6 +68,22 @@ impl std::fmt::Debug for DemoProvider {
     }
 }
 
+/// Adds people to a demo provider of this process.
+pub struct PeopleAdder(Arc<App>);
+
+impl std::fmt::Debug for PeopleAdder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("PeopleAdder").field(&self.0.base).finish()
+    }
+}
+
+impl PeopleAdder {
+    /// Adds people of acme.example with these short names.
+    pub fn add(&self, names: &[String]) {
+        self.0.state().add_people(names);
+    }
+}
+
 /// What a person does on the consent page.
 #[derive(Debug, Clone)]
 pub struct Decision {
@@ -302,7 +318,12 @@ impl DemoProvider {
 
     /// Adds people of acme.example with these short names.
     pub fn add_people(&self, names: &[String]) {
-        self.app.state().add_people(names);
+        self.people_adder().add(names);
+    }
+
+    /// The same for a task that outlives this borrow.
+    pub fn people_adder(&self) -> PeopleAdder {
+        PeopleAdder(Arc::clone(&self.app))
     }
 
     /// Sets claims that replace or extend a person's. `null` removes a claim.

@@ -81,7 +81,7 @@ mod state;
 mod tls;
 mod token;
 
-pub use demo_provider::{Decision, DemoError, DemoProvider};
+pub use demo_provider::{Decision, DemoError, DemoProvider, PeopleAdder};
 
 pub use fault::Fault;
 pub use flavour::{Endpoint, Flavour};

@@ -1,6 +1,6 @@
 //! The state of a demo provider.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -198,10 +198,9 @@ impl State {
             .find(|person| person.id == who || person.email == who)
     }
 
-    /// Adds people of acme.example with these short names. Those who exist stay as they are.
+    /// Adds people of acme.example with these short names.
     pub(crate) fn add_people(&mut self, names: &[String]) {
-        let existing: HashSet<String> = self.people.iter().map(|one| one.id.clone()).collect();
-        for name in names.iter().filter(|name| !existing.contains(*name)) {
+        for name in names {
             let number = u32::try_from(self.people.len() + 1).unwrap_or(u32::MAX);
             self.people.push(Person::of_acme(number, name));
         }

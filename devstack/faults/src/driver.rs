@@ -8,9 +8,9 @@ mod tokens;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use devstack::Stack;
 use devstack::browser::Browser;
+use latchkey_demo_provider::PeopleAdder;
 use latchkey_proto::token::token_service_client::TokenServiceClient;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -24,12 +24,10 @@ use tonic::transport::Channel;
 use crate::history::{History, Moment, Person, Provider};
 use accounts::Accounts;
 
-/// People who are created at the provider at once.
+/// People who are added to the provider at once.
 const BATCH: usize = 200;
 /// Token calls that wait for their answers at most.
 const TOKEN_CALLS: usize = 128;
-/// Attempts to create people at the provider. Whoever exists stays as they are.
-const CREATE_ATTEMPTS: usize = 5;
 /// The share of the people at the strict provider.
 const STRICT: f64 = 0.8;
 
@@ -75,6 +73,7 @@ pub struct Driver {
     history: Arc<History>,
     public_url: String,
     provider_url: String,
+    people: PeopleAdder,
     browser: Browser,
     tokens: TokenServiceClient<Channel>,
     http: reqwest::Client,
@@ -100,6 +99,7 @@ impl Driver {
         Ok(Arc::new(Self {
             public_url: stack.public_url().to_owned(),
             provider_url: stack.demo().base_url().to_owned(),
+            people: stack.demo().people_adder(),
             browser: Browser::new()?,
             tokens: stack.tokens(0).await?,
             http,
@@ -129,7 +129,7 @@ impl Driver {
     /// Runs until every person has finished, or until it is stopped.
     ///
     /// # Errors
-    /// The provider creates no people.
+    /// The semaphore of the people is closed, which nobody does.
     pub async fn run(self: Arc<Self>, load: Load) -> anyhow::Result<()> {
         let ended = CancellationToken::new();
         let _guard = ended.clone().drop_guard();
@@ -150,8 +150,8 @@ impl Driver {
         let mut people = JoinSet::new();
         for number in 0..load.people {
             if number % BATCH == 0 {
-                self.create_people(number..load.people.min(number + BATCH))
-                    .await?;
+                let batch = number..load.people.min(number + BATCH);
+                self.people.add(&batch.map(name).collect::<Vec<_>>());
             }
             let next = async {
                 pace.tick().await;
@@ -179,25 +179,6 @@ impl Driver {
             });
         }
         while people.join_next().await.is_some() {}
-        Ok(())
-    }
-
-    async fn create_people(&self, numbers: std::ops::Range<usize>) -> anyhow::Result<()> {
-        let names: Vec<String> = numbers.map(name).collect();
-        let url = format!("{}/control/people", self.provider_url);
-        let create = async || {
-            let created = self.http.post(&url).json(&names).send().await;
-            created.and_then(reqwest::Response::error_for_status)
-        };
-        let mut created = create().await;
-        // No fault is meant for the provider, but a busy machine may delay its answer.
-        for _ in 1..CREATE_ATTEMPTS {
-            if created.is_ok() {
-                break;
-            }
-            created = create().await;
-        }
-        created.context("the demo provider creates no people")?;
         Ok(())
     }
 

@@ -43,8 +43,8 @@ struct Arguments {
     release: bool,
 }
 
-/// The people who began within this time are there at once, at most. While nobody can sign in, they wait,
-/// and no others begin.
+/// At most as many people are there at the same time as begin within this number of seconds. While nobody can
+/// sign in, no further people begin.
 const SECONDS_OF_PEOPLE: usize = 3;
 
 impl Arguments {
