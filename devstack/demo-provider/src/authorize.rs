@@ -105,7 +105,7 @@ pub(crate) async fn decide(request: HttpRequest, app: Data<Arc<App>>, body: Byte
         .unwrap_or("ada");
     let granted = granted_scopes(&authorization, &answer);
     let mut state = app.state();
-    let Some(person) = state.person(who).cloned() else {
+    let Some(person) = state.people.get(who).cloned() else {
         return problem("There is no account with this name.");
     };
     if !is_eligible(&realm, &authorization, &person) {

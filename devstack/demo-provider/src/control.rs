@@ -73,7 +73,7 @@ async fn people(app: Shared) -> impl Responder {
 
 /// Adds people of acme.example with these short names.
 async fn add_people(app: Shared, names: Json<Vec<String>>) -> impl Responder {
-    app.state().add_people(&names);
+    app.state().people.add(&names);
     HttpResponse::NoContent()
 }
 
@@ -82,7 +82,7 @@ async fn claims(
     person: Path<String>,
     claims: Json<Map<String, Value>>,
 ) -> impl Responder {
-    match app.state().person_mut(&person) {
+    match app.state().people.get_mut(&person) {
         Some(person) => {
             person.claims = claims.into_inner();
             HttpResponse::NoContent().finish()
@@ -165,7 +165,11 @@ struct Revoke {
 
 async fn revoke(app: Shared, order: Json<Revoke>) -> impl Responder {
     let mut state = app.state();
-    match state.person(&order.person).map(|person| person.id.clone()) {
+    match state
+        .people
+        .get(&order.person)
+        .map(|person| person.id.clone())
+    {
         Some(person) => {
             state.revoke_person(&person, order.flavour);
             HttpResponse::NoContent().finish()

@@ -80,7 +80,7 @@ impl std::fmt::Debug for PeopleAdder {
 impl PeopleAdder {
     /// Adds people of acme.example with these short names.
     pub fn add(&self, names: &[String]) {
-        self.0.state().add_people(names);
+        self.0.state().people.add(names);
     }
 }
 
@@ -311,7 +311,7 @@ impl DemoProvider {
     /// Revokes every grant of a person, or those of one flavour.
     pub fn revoke(&self, person: &str, flavour: Option<Flavour>) {
         let mut state = self.app.state();
-        if let Some(id) = state.person(person).map(|person| person.id.clone()) {
+        if let Some(id) = state.people.get(person).map(|person| person.id.clone()) {
             state.revoke_person(&id, flavour);
         }
     }
@@ -328,7 +328,7 @@ impl DemoProvider {
 
     /// Sets claims that replace or extend a person's. `null` removes a claim.
     pub fn set_claims(&self, person: &str, claims: Map<String, Value>) {
-        if let Some(person) = self.app.state().person_mut(person) {
+        if let Some(person) = self.app.state().people.get_mut(person) {
             person.claims = claims;
         }
     }
@@ -347,7 +347,7 @@ impl DemoProvider {
     /// revoked.
     pub fn access_token_expires_at(&self, token: &str) -> Option<i64> {
         let state = self.app.state();
-        state.access_tokens.get(token).map(|known| known.expires_at)
+        state.tokens.access(token).map(|known| known.expires_at)
     }
 
     /// Returns the sessions that a client ended, the oldest first.
@@ -364,8 +364,8 @@ impl DemoProvider {
     pub fn refresh_token_works(&self, token: &str) -> bool {
         self.app
             .state()
-            .refresh_tokens
-            .get(token)
-            .is_some_and(|grant| !(grant.flavour == Flavour::Oidc && grant.used))
+            .tokens
+            .refresh(token)
+            .is_some_and(|known| !(known.grant.flavour == Flavour::Oidc && known.used))
     }
 }

@@ -80,6 +80,7 @@ mod settings;
 mod state;
 mod tls;
 mod token;
+mod tokens;
 
 pub use demo_provider::{Decision, DemoError, DemoProvider, PeopleAdder};
 

@@ -1,5 +1,7 @@
 //! The people with an account at the demo provider.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
 
 /// Tenant of acme.example.
@@ -140,5 +142,57 @@ impl Person {
         claims.insert("email".into(), json!(self.email));
         claims.insert("email_verified".into(), json!(self.verified));
         claims
+    }
+}
+
+/// Every person of a demo provider. A load test adds them by the thousand, so that one is found
+/// without a look at the others.
+pub(crate) struct People {
+    all: Vec<Person>,
+    /// Positions by short name and by mail address.
+    positions: HashMap<String, usize>,
+}
+
+impl People {
+    /// Returns the people of a new demo provider.
+    pub(crate) fn demo() -> Self {
+        let mut people = Self {
+            all: Vec::new(),
+            positions: HashMap::new(),
+        };
+        for person in Person::demo() {
+            people.push(person);
+        }
+        people
+    }
+
+    fn push(&mut self, person: Person) {
+        let position = self.all.len();
+        self.positions.insert(person.id.clone(), position);
+        self.positions.insert(person.email.clone(), position);
+        self.all.push(person);
+    }
+
+    /// Adds people of acme.example with these short names.
+    pub(crate) fn add(&mut self, names: &[String]) {
+        for name in names {
+            let number = u32::try_from(self.all.len() + 1).unwrap_or(u32::MAX);
+            self.push(Person::of_acme(number, name));
+        }
+    }
+
+    /// Returns all of them, the oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Person> {
+        self.all.iter()
+    }
+
+    /// Returns a person by short name or mail address.
+    pub(crate) fn get(&self, who: &str) -> Option<&Person> {
+        self.all.get(*self.positions.get(who)?)
+    }
+
+    /// As [`Self::get`]. Neither the short name nor the address may change.
+    pub(crate) fn get_mut(&mut self, who: &str) -> Option<&mut Person> {
+        self.all.get_mut(*self.positions.get(who)?)
     }
 }

@@ -8,7 +8,8 @@ use time::OffsetDateTime;
 
 use crate::held_answer::HeldAnswer;
 use crate::keys::{KeyError, SigningKey};
-use crate::people::Person;
+use crate::people::People;
+use crate::tokens::Tokens;
 use crate::{Endpoint, Fault, Flavour, Misbehaviour, SampleResponse, Settings};
 
 /// A code or token that was issued. Tests search for its bytes in places where it must not be.
@@ -79,36 +80,14 @@ pub(crate) struct AuthorizationCode {
     pub redeemed_by: Option<String>,
 }
 
-/// A refresh token.
-#[derive(Debug, Clone)]
-pub(crate) struct RefreshToken {
-    pub flavour: Flavour,
-    pub person: String,
-    pub scopes: BTreeSet<String>,
-    /// Identifies all tokens of one authorization.
-    pub family: String,
-    pub used: bool,
-}
-
-/// An access token.
-#[derive(Debug, Clone)]
-pub(crate) struct AccessToken {
-    pub flavour: Flavour,
-    pub person: String,
-    pub scopes: BTreeSet<String>,
-    pub family: String,
-    pub expires_at: i64,
-}
-
 /// The state of a demo provider.
 pub(crate) struct State {
     pub settings: Settings,
-    pub people: Vec<Person>,
+    pub people: People,
     /// Pushed requests that were not used, by their `request_uri`.
     pub pushed_requests: HashMap<String, PushedRequest>,
     pub codes: HashMap<String, AuthorizationCode>,
-    pub refresh_tokens: HashMap<String, RefreshToken>,
-    pub access_tokens: HashMap<String, AccessToken>,
+    pub tokens: Tokens,
     /// Scopes to which each person has consented.
     pub consents: BTreeMap<(Flavour, String), BTreeSet<String>>,
     /// Keys by flavour. The first one signs.
@@ -138,11 +117,10 @@ impl State {
         ]);
         Ok(Self {
             settings,
-            people: Person::demo(),
+            people: People::demo(),
             pushed_requests: HashMap::new(),
             codes: HashMap::new(),
-            refresh_tokens: HashMap::new(),
-            access_tokens: HashMap::new(),
+            tokens: Tokens::default(),
             consents: BTreeMap::new(),
             keys,
             faults: Vec::new(),
@@ -189,30 +167,6 @@ impl State {
         Ok(())
     }
 
-    /// Returns a person by short name or mail address. The last ones are compared first, because a
-    /// load test adds people by the thousand and signs each of them in soon afterwards.
-    pub(crate) fn person(&self, who: &str) -> Option<&Person> {
-        self.people
-            .iter()
-            .rev()
-            .find(|person| person.id == who || person.email == who)
-    }
-
-    /// Adds people of acme.example with these short names.
-    pub(crate) fn add_people(&mut self, names: &[String]) {
-        for name in names {
-            let number = u32::try_from(self.people.len() + 1).unwrap_or(u32::MAX);
-            self.people.push(Person::of_acme(number, name));
-        }
-    }
-
-    pub(crate) fn person_mut(&mut self, who: &str) -> Option<&mut Person> {
-        self.people
-            .iter_mut()
-            .rev()
-            .find(|person| person.id == who || person.email == who)
-    }
-
     pub(crate) fn misbehaves(&self, flavour: Flavour, how: Misbehaviour) -> bool {
         self.misbehaviours.get(&flavour) == Some(&how)
     }
@@ -240,22 +194,13 @@ impl State {
         });
     }
 
-    /// Revokes every token of one authorization.
-    pub(crate) fn revoke_family(&mut self, family: &str) {
-        self.refresh_tokens
-            .retain(|_, token| token.family != family);
-        self.access_tokens.retain(|_, token| token.family != family);
-    }
-
     /// Revokes every token and consent of a person, as the person can do on their account page.
     pub(crate) fn revoke_person(&mut self, person: &str, flavour: Option<Flavour>) {
-        let matches = |of: Flavour, whose: &str| {
-            whose == person && flavour.is_none_or(|flavour| flavour == of)
-        };
-        self.refresh_tokens
-            .retain(|_, token| !matches(token.flavour, &token.person));
-        self.access_tokens
-            .retain(|_, token| !matches(token.flavour, &token.person));
-        self.consents.retain(|(of, whose), _| !matches(*of, whose));
+        for of in Flavour::ALL {
+            if flavour.is_none_or(|flavour| flavour == of) {
+                self.tokens.revoke_of(person, |grant| grant.flavour == of);
+                self.consents.remove(&(of, person.to_owned()));
+            }
+        }
     }
 }

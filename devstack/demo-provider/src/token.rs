@@ -21,7 +21,8 @@ pub(crate) use self::revocation_and_userinfo::{revoke, userinfo};
 use crate::app::{App, Realm};
 use crate::id_token::{self, Subject};
 use crate::random_token;
-use crate::state::{AccessToken, RefreshToken, Requested, State};
+use crate::state::{Requested, State};
+use crate::tokens::{Grant, RefreshToken};
 use crate::{Endpoint, ExpiresIn, Flavour, Misbehaviour, PresentedRefreshToken, SampleResponse};
 
 fn form(body: &[u8]) -> Form {
@@ -63,7 +64,7 @@ fn exchange(app: &App, realm: &Realm, form: &Form) -> Result<HttpResponse, Error
     let reusable = state.misbehaves(realm.flavour, Misbehaviour::ReusableCodes);
     if let Some(family) = code.redeemed_by.as_ref().filter(|_| !reusable) {
         // RFC 6749 section 4.1.2: the tokens that were issued for the code are revoked.
-        state.revoke_family(family);
+        state.tokens.revoke_family(&code.person, family);
         return Err(CODE);
     }
     if code.flavour != realm.flavour || code.expires_at < app.now() {
@@ -80,12 +81,11 @@ fn exchange(app: &App, realm: &Realm, form: &Form) -> Result<HttpResponse, Error
     if let Some(code) = state.codes.get_mut(given) {
         code.redeemed_by = Some(family.clone());
     }
-    let grant = RefreshToken {
+    let grant = Grant {
         flavour: code.flavour,
         person: code.person,
         scopes: code.scopes,
         family,
-        used: false,
     };
     let refresh_token = code
         .refresh_token
@@ -101,20 +101,14 @@ fn exchange(app: &App, realm: &Realm, form: &Form) -> Result<HttpResponse, Error
 }
 
 /// Issues a new refresh token.
-fn issue_refresh_token(state: &mut State, grant: &RefreshToken) -> String {
+fn issue_refresh_token(state: &mut State, grant: &Grant) -> String {
     let token = random_token::new(match grant.flavour {
         Flavour::Google => "1//demo-refresh-",
         Flavour::Microsoft => "0.demo-refresh-",
         Flavour::Oidc => "demo-refresh-",
     });
     state.record_issued(grant.flavour, "refresh_token", &token, &grant.person);
-    state.refresh_tokens.insert(
-        token.clone(),
-        RefreshToken {
-            used: false,
-            ..grant.clone()
-        },
-    );
+    state.tokens.insert_refresh(token.clone(), grant.clone());
     token
 }
 
@@ -136,30 +130,28 @@ fn refresh_or_sample(app: &App, realm: &Realm, form: &Form) -> Result<HttpRespon
 fn refresh(app: &App, realm: &Realm, form: &Form) -> Result<HttpResponse, ErrorResponse> {
     let given = form.get("refresh_token").ok_or(REQUEST)?;
     let mut state = app.state();
-    let grant = state.refresh_tokens.get(given).cloned();
-    let grant = grant.filter(|grant| grant.flavour == realm.flavour);
-    let accepted = grant
+    let known = state.tokens.refresh(given).cloned();
+    let known = known.filter(|known| known.grant.flavour == realm.flavour);
+    let accepted = known
         .as_ref()
-        .is_some_and(|grant| !(grant.flavour == Flavour::Oidc && grant.used));
+        .is_some_and(|known| !(realm.flavour == Flavour::Oidc && known.used));
     state.presented.push(PresentedRefreshToken {
         flavour: realm.flavour,
         token: given.clone(),
         at: app.config.clock.now(),
         accepted,
     });
-    let grant = grant.ok_or(GRANT)?;
+    let RefreshToken { grant, used } = known.ok_or(GRANT)?;
     let rotated = match realm.flavour {
         Flavour::Google => None,
         Flavour::Microsoft => Some(issue_refresh_token(&mut state, &grant)),
-        Flavour::Oidc if grant.used => {
+        Flavour::Oidc if used => {
             // OAuth 2.0 Security BCP section 4.14.2: reuse revokes the token family.
-            state.revoke_family(&grant.family);
+            state.tokens.revoke_family(&grant.person, &grant.family);
             return Err(GRANT);
         }
         Flavour::Oidc => {
-            if let Some(old) = state.refresh_tokens.get_mut(given) {
-                old.used = true;
-            }
+            state.tokens.mark_used(given);
             Some(issue_refresh_token(&mut state, &grant))
         }
     };
@@ -177,7 +169,7 @@ fn refresh(app: &App, realm: &Realm, form: &Form) -> Result<HttpResponse, ErrorR
 fn token_response(
     app: &App,
     state: &mut State,
-    grant: &RefreshToken,
+    grant: &Grant,
     refresh_token: Option<String>,
     requested: &Requested,
     with_id_token: bool,
@@ -202,7 +194,7 @@ fn token_response(
     if with_id_token
         && !silent
         && grant.scopes.contains("openid")
-        && let Some(person) = state.person(&grant.person)
+        && let Some(person) = state.people.get(&grant.person)
     {
         let subject = Subject {
             flavour,
@@ -227,7 +219,7 @@ fn token_response(
         .json(body)
 }
 
-fn issue_access_token(app: &App, state: &mut State, grant: &RefreshToken) -> String {
+fn issue_access_token(app: &App, state: &mut State, grant: &Grant) -> String {
     let token = random_token::new(match grant.flavour {
         Flavour::Google => "ya29.demo-access-",
         Flavour::Microsoft => "EwB.demo-access-",
@@ -235,16 +227,10 @@ fn issue_access_token(app: &App, state: &mut State, grant: &RefreshToken) -> Str
     });
     let lifetime = i64::try_from(state.settings.access_token_lifetime_s).unwrap_or(i64::MAX / 2);
     state.record_issued(grant.flavour, "access_token", &token, &grant.person);
-    state.access_tokens.insert(
-        token.clone(),
-        AccessToken {
-            flavour: grant.flavour,
-            person: grant.person.clone(),
-            scopes: grant.scopes.clone(),
-            family: grant.family.clone(),
-            expires_at: app.now() + lifetime,
-        },
-    );
+    let expires_at = app.now() + lifetime;
+    state
+        .tokens
+        .insert_access(token.clone(), grant.clone(), expires_at);
     token
 }
 
@@ -256,19 +242,18 @@ pub(crate) fn grant(
     scopes: &[&str],
 ) -> Option<(String, String)> {
     let mut state = app.state();
-    let grant = RefreshToken {
+    let grant = Grant {
         flavour,
-        person: state.person(person)?.id.clone(),
+        person: state.people.get(person)?.id.clone(),
         scopes: scopes.iter().map(ToString::to_string).collect(),
         family: random_token::new("family-"),
-        used: false,
     };
     let refresh_token = issue_refresh_token(&mut state, &grant);
     Some((issue_access_token(app, &mut state, &grant), refresh_token))
 }
 
 /// Returns the granted scopes in the notation of the flavour.
-fn scope_text(flavour: Flavour, grant: &RefreshToken) -> String {
+fn scope_text(flavour: Flavour, grant: &Grant) -> String {
     let scopes = grant.scopes.iter().map(String::as_str);
     let scopes: Vec<&str> = match flavour {
         Flavour::Google => scopes

@@ -29,20 +29,12 @@ pub(crate) async fn revoke(request: HttpRequest, app: Data<Arc<App>>, body: Byte
             return REQUEST.to_response(realm.flavour);
         };
         let mut state = app.state();
-        let found = state
-            .refresh_tokens
-            .get(token)
-            .map(|grant| (grant.family.clone(), grant.person.clone()))
-            .or_else(|| {
-                let access = state.access_tokens.get(token)?;
-                Some((access.family.clone(), access.person.clone()))
-            });
-        match (found, realm.flavour) {
+        match (state.tokens.grant_of(token).cloned(), realm.flavour) {
             // Google revokes all grants of the person to the client.
-            (Some((_, person)), Flavour::Google) => {
-                state.revoke_person(&person, Some(Flavour::Google));
+            (Some(grant), Flavour::Google) => {
+                state.revoke_person(&grant.person, Some(Flavour::Google));
             }
-            (Some((family, _)), _) => state.revoke_family(&family),
+            (Some(grant), _) => state.tokens.revoke_family(&grant.person, &grant.family),
             // Google reports an unknown token; RFC 7009 does not.
             (None, Flavour::Google) => {
                 return bad_request("invalid_token", "Token expired or revoked", 0)
@@ -65,9 +57,9 @@ pub(crate) async fn userinfo(request: HttpRequest, app: Data<Arc<App>>) -> HttpR
             .headers()
             .get(AUTHORIZATION)
             .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
-            .and_then(|token| state.access_tokens.get(token))
-            .filter(|token| token.flavour == realm.flavour && token.expires_at > app.now())
-            .and_then(|token| Some((state.person(&token.person)?, &token.scopes)))
+            .and_then(|token| state.tokens.access(token))
+            .filter(|token| token.grant.flavour == realm.flavour && token.expires_at > app.now())
+            .and_then(|token| Some((state.people.get(&token.grant.person)?, &token.grant.scopes)))
             .map(|(person, scopes)| {
                 let mut claims = match realm.flavour {
                     Flavour::Google => person.google_claims(),
