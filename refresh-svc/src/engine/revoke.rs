@@ -75,6 +75,10 @@ impl Engine {
                     .await?
                     .ok_or(EngineError::AccountNotFound)?;
                 if credential.erased {
+                    // By another replica, or by an attempt whose answer was lost: the notification
+                    // may come later than the next call.
+                    let change = credential.change_number;
+                    self.parts.cache.invalidate(account, change);
                     return Ok(Revoked {
                         at_provider: credential.revoked_at_provider,
                     });

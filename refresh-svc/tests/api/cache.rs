@@ -55,6 +55,26 @@ async fn without_notifications_a_revoked_token_leaves_within_the_revalidation() 
     assert!(took < Duration::from_secs(4), "{took:?}");
 }
 
+// R37: the account is erased already, by another replica or by an attempt whose answer was lost, and the
+// notification has not arrived.
+#[tokio::test]
+async fn a_repeated_revocation_removes_the_token_from_the_memory_of_its_replica() {
+    let world = World::new().await.with("TOKEN_CACHE_REVALIDATE", "1h");
+    sqlx::query("ALTER TABLE vault.credential DISABLE TRIGGER credential_notify_update")
+        .execute(world.pool())
+        .await
+        .unwrap();
+    let (_one, here) = world.served().await;
+    let (_other, there) = world.served().await;
+    let account = world
+        .connect(Flavour::Google, "ada", Token::Expires(3000))
+        .await;
+    there.get(account.id).await.unwrap();
+    here.revoke(account.id).await.unwrap();
+    there.revoke(account.id).await.unwrap();
+    assert!(there.get(account.id).await.is_err());
+}
+
 // R37: sync-svc and replicas of the previous version know nothing of the numbers of changes.
 #[tokio::test]
 async fn a_change_by_any_writer_replaces_the_cached_token() {
