@@ -4,6 +4,7 @@
 //! Everything that no rule allows is forbidden, and no rule forbids. One rule must allow
 //! the whole request: two rules that allow one half each do not allow it together.
 
+mod call_rules;
 mod compiled;
 mod file;
 mod live;
@@ -11,6 +12,7 @@ mod rule;
 #[cfg(test)]
 mod tests;
 
+pub use call_rules::CallRules;
 pub use compiled::Policy;
 pub use file::InvalidPolicy;
 pub use live::LivePolicy;

@@ -23,7 +23,7 @@ use super::service_account::{ServiceAccounts, bearer};
 use super::settings::{CallerSettings, CallersBy};
 use crate::audit::{Audit, Outcome, Record};
 use crate::contract::Method;
-use crate::policy::{AccessRequest, LivePolicy};
+use crate::policy::{CallRules, LivePolicy};
 
 #[derive(Debug)]
 struct Parts {
@@ -102,7 +102,7 @@ impl Authorizer {
             self.record_refusal(method, address, String::new(), problem);
             return Err(caller_unknown());
         }
-        if !policy.allows(caller.names(), &AccessRequest::method(method)) {
+        let Some(rules) = CallRules::find(&policy, caller.names(), method) else {
             self.record_refusal(
                 method,
                 address,
@@ -110,14 +110,9 @@ impl Authorizer {
                 "method".to_owned(),
             );
             return Err(caller_not_allowed());
-        }
-        Ok(Call::new(
-            Arc::clone(&self.0.context),
-            policy,
-            caller,
-            address,
-            method,
-        ))
+        };
+        let context = Arc::clone(&self.0.context);
+        Ok(Call::new(context, rules, caller, address))
     }
 
     /// The caller, or why its credentials are not accepted.

@@ -12,7 +12,7 @@ use tonic::{Request, Status};
 use super::identity::Caller;
 use crate::audit::{Audit, Outcome, Record};
 use crate::contract::Method;
-use crate::policy::{AccessRequest, Choice, LivePolicy, Policy};
+use crate::policy::{AccessRequest, CallRules, Choice, LivePolicy};
 
 /// The policy, audit and clock that all calls of a service share.
 #[derive(Debug)]
@@ -27,27 +27,24 @@ pub(super) struct CallContext {
 #[derive(Debug, Clone)]
 pub struct Call {
     context: Arc<CallContext>,
-    /// The policy that was in force when the call began.
-    policy: Arc<Policy>,
+    /// Of the policy that was in force when the call began.
+    rules: CallRules,
     caller: Caller,
     peer: Option<SocketAddr>,
-    method: Method,
 }
 
 impl Call {
     pub(super) fn new(
         context: Arc<CallContext>,
-        policy: Arc<Policy>,
+        rules: CallRules,
         caller: Caller,
         peer: Option<SocketAddr>,
-        method: Method,
     ) -> Self {
         Self {
             context,
-            policy,
+            rules,
             caller,
             peer,
-            method,
         }
     }
 
@@ -65,7 +62,7 @@ impl Call {
 
     /// The method that is called.
     pub fn method(&self) -> Method {
-        self.method
+        self.rules.method()
     }
 
     /// The name of the caller; empty if it has none.
@@ -75,20 +72,22 @@ impl Call {
 
     /// Returns `true` if the caller may call the method for every account.
     pub fn allows_every_account(&self) -> bool {
-        self.policy
-            .allows_every_account(self.caller.names(), self.method)
+        self.rules.allow_every_account()
     }
 
     /// Returns `true` if the policy that was in force when the call began allows the
     /// request.
     pub fn allows(&self, request: &AccessRequest<'_>) -> bool {
-        self.policy.allows(self.caller.names(), request)
+        self.rules.allow(request)
     }
 
     /// Returns `true` if the current policy allows the request. A stream may outlive the
     /// policy that it began under.
     pub fn still_allows(&self, request: &AccessRequest<'_>) -> bool {
         let policy = self.context.policy.current();
+        if self.rules.are_of(&policy) {
+            return self.allows(request);
+        }
         policy.allows(self.caller.names(), request)
     }
 
@@ -109,7 +108,7 @@ impl Call {
         let request = AccessRequest {
             workspace: Some(workspace),
             provider: Some(provider),
-            ..AccessRequest::method(self.method)
+            ..AccessRequest::method(self.method())
         };
         if self.allows(&request) {
             return Ok(());
@@ -127,10 +126,7 @@ impl Call {
     /// # Errors
     /// The policy allows no provider there.
     pub fn providers(&self, workspace: WorkspaceId) -> Result<Choice<ProviderName>, Status> {
-        let providers = self
-            .policy
-            .providers(self.caller.names(), self.method, workspace);
-        match providers {
+        match self.rules.providers(workspace) {
             Choice::Only(none) if none.is_empty() => Err(self.refuse(Record {
                 workspace: Some(workspace),
                 reason: Some("workspace".to_owned()),
@@ -178,7 +174,7 @@ impl Call {
             caller: self.caller.name().to_owned(),
             peer: self.peer,
             trace_id: current_trace_id(),
-            ..Record::new(self.context.clock.now(), self.method.as_str(), outcome)
+            ..Record::new(self.context.clock.now(), self.method().as_str(), outcome)
         }
     }
 }

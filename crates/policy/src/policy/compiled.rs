@@ -1,9 +1,7 @@
-use foldhash::{HashMap, HashSet};
-use latchkey_domain::{ProviderName, WorkspaceId};
+use foldhash::HashMap;
 use latchkey_service::grpc::Pattern;
 
-use super::rule::{AccessRequest, Choice, Rule};
-use crate::contract::Method;
+use super::rule::{AccessRequest, Rule};
 
 /// The compiled rules: a call needs one look-up in a table for each name of the caller.
 #[derive(Debug, Default)]
@@ -56,17 +54,21 @@ impl Policy {
         &self.rules
     }
 
-    /// The rules for a caller with this name.
-    pub fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Rule> {
+    /// The positions of the rules for a caller with this name.
+    pub(super) fn positions_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = usize> + 'a {
         let exact = self.exact.get(name).into_iter().flatten();
         let wildcards = self
             .wildcards
             .iter()
             .filter(|(pattern, _)| pattern.matches(name))
             .map(|(_, position)| position);
-        exact
-            .chain(wildcards)
-            .filter_map(|position| self.rules.get(*position))
+        exact.chain(wildcards).copied()
+    }
+
+    /// The rules for a caller with this name.
+    pub fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Rule> {
+        self.positions_of(name)
+            .filter_map(|position| self.rules.get(position))
     }
 
     /// Returns `true` if one rule for one of the names allows the whole request.
@@ -79,47 +81,5 @@ impl Policy {
             || names
                 .into_iter()
                 .any(|name| self.of(name).any(|rule| rule.allows(request)))
-    }
-
-    /// The providers for which one of the names may call the method in a workspace; an
-    /// empty list if there is none.
-    pub fn providers<'a>(
-        &self,
-        names: impl IntoIterator<Item = &'a str>,
-        method: Method,
-        workspace: WorkspaceId,
-    ) -> Choice<ProviderName> {
-        if self.open {
-            return Choice::Every;
-        }
-        let request = AccessRequest {
-            workspace: Some(workspace),
-            ..AccessRequest::method(method)
-        };
-        let mut allowed = HashSet::default();
-        for rule in names
-            .into_iter()
-            .flat_map(|name| self.of(name))
-            .filter(|rule| rule.allows(&request))
-        {
-            match &rule.providers {
-                Choice::Every => return Choice::Every,
-                Choice::Only(these) => allowed.extend(these.iter().cloned()),
-            }
-        }
-        Choice::Only(allowed)
-    }
-
-    /// Returns `true` if one rule allows one of the names to call the method for every
-    /// account, so that the account need not be looked up first.
-    pub fn allows_every_account<'a>(
-        &self,
-        names: impl IntoIterator<Item = &'a str>,
-        method: Method,
-    ) -> bool {
-        self.open
-            || names
-                .into_iter()
-                .any(|name| self.of(name).any(|rule| rule.allows_every_account(method)))
     }
 }
