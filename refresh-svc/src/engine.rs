@@ -32,6 +32,7 @@ use ::metrics::Counter;
 use latchkey_domain::{AccountId, Clock};
 use latchkey_opening::OpeningKeys;
 use latchkey_providers::{FailureClass, Registry};
+use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -185,11 +186,11 @@ impl Engine {
                 .map(|refused| refused.min(snapshot.version)),
             ..need.clone()
         };
-        let now = self.parts.clock.now();
+        let mut now = self.parts.clock.now();
         snapshot.last_used.touch(now);
         let mut fresher_than = None;
         for _ in 0..MAX_ROUNDS {
-            match decide(&snapshot, need, fresher_than, self.parts.clock.now()) {
+            match decide(&snapshot, need, fresher_than, now) {
                 Decision::Answer => return Ok(snapshot),
                 Decision::AnswerAndRefresh => {
                     if snapshot.circuit_open().is_none() {
@@ -205,7 +206,7 @@ impl Engine {
                     } else {
                         let _waiting = metrics::waiting();
                         let options = RefreshOptions {
-                            forced: snapshot.has_fresh_token(self.parts.clock.now()),
+                            forced: snapshot.has_fresh_token(now),
                             claims: need.claims.clone(),
                         };
                         self.start_refresh(&snapshot, options).outcome().await
@@ -213,6 +214,7 @@ impl Engine {
                     match refreshed {
                         Ok(refreshed) => {
                             fresher_than.get_or_insert(snapshot.version);
+                            now = self.parts.clock.now();
                             refreshed.last_used.touch(now);
                             snapshot = refreshed;
                         }
@@ -224,15 +226,9 @@ impl Engine {
         Err(EngineError::StillRefreshing)
     }
 
-    /// Age of the token of a snapshot.
-    pub(crate) fn token_age(&self, snapshot: &Snapshot) -> Option<Duration> {
-        let token = snapshot.token.as_ref()?;
-        Some(token.age(self.parts.clock.now()))
-    }
-
-    /// Reason why an answered token is less than what was requested.
-    pub(crate) fn shortfall(&self, snapshot: &Snapshot, need: &Need) -> Option<&'static str> {
-        shortfall(snapshot, need, self.parts.clock.now())
+    /// The current time by the engine's clock.
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        self.parts.clock.now()
     }
 
     /// The refresh ended without a result: a token that is still valid is better than an

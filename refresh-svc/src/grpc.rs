@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status};
 
-use crate::engine::{Engine, EngineError, Need};
+use crate::engine::{Engine, EngineError, Need, shortfall};
 use crate::metrics;
 use crate::snapshot::Snapshot;
 use crate::store::PolicyAttributes;
@@ -188,15 +188,16 @@ impl Tokens {
                 return Err(status(&error));
             }
         };
-        let reason = self.engine.shortfall(&snapshot, need).unwrap_or_default();
+        let now = self.engine.now();
+        let reason = shortfall(&snapshot, need, now).unwrap_or_default();
         let token = AccessToken {
             reason: reason.to_owned(),
             ..message(&snapshot).ok_or_else(|| status(&EngineError::StillRefreshing))?
         };
         call.check_and_audit(&snapshot)?;
         self.answered.increment(1);
-        if let Some(age) = self.engine.token_age(&snapshot) {
-            self.age.record(age);
+        if let Some(held) = &snapshot.token {
+            self.age.record(held.age(now));
         }
         tracing::debug!(
             account.id = %account,

@@ -227,9 +227,7 @@ impl Snapshot {
 
     /// The token, unless it has expired.
     pub fn valid_token(&self, now: OffsetDateTime) -> Option<&HeldToken> {
-        self.token
-            .as_ref()
-            .filter(|token| !token.remaining(now).is_zero())
+        self.token.as_ref().filter(|token| token.expires_at > now)
     }
 }
 

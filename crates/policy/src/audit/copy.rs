@@ -3,7 +3,9 @@
 //! the database a quarter of an `INSERT` of arrays.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use latchkey_domain::ScopeSet;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolCopyExt as _;
 use time::OffsetDateTime;
@@ -71,6 +73,8 @@ const LONGEST_V4: usize = "255.255.255.255:65535".len();
 pub(super) struct Rows {
     table: Table,
     bytes: Vec<u8>,
+    /// The text of the last scopes: most accounts have the same list.
+    scopes: Option<(Arc<ScopeSet>, String)>,
 }
 
 impl Rows {
@@ -79,6 +83,7 @@ impl Rows {
         Self {
             table,
             bytes: Vec::new(),
+            scopes: None,
         }
     }
 
@@ -124,9 +129,7 @@ impl Rows {
         self.optional(record.provider.as_ref(), |rows, provider| {
             rows.value(provider.as_str().as_bytes());
         });
-        self.optional(record.granted_scopes.as_ref(), |rows, scopes| {
-            rows.text(&scopes.to_string());
-        });
+        self.optional(record.granted_scopes.as_ref(), Self::scopes);
         self.value(record.outcome.as_str().as_bytes());
         self.optional(record.reason.as_deref(), Self::text);
         self.optional(record.trace_id, |rows, id| {
@@ -145,6 +148,15 @@ impl Rows {
 
     fn id(&mut self, id: Option<Uuid>) {
         self.optional(id, |rows, id| rows.value(id.as_bytes()));
+    }
+
+    fn scopes(&mut self, scopes: &Arc<ScopeSet>) {
+        let (_, text) = self
+            .scopes
+            .take_if(|(last, _)| Arc::ptr_eq(last, scopes))
+            .unwrap_or_else(|| (Arc::clone(scopes), scopes.to_string()));
+        self.text(&text);
+        self.scopes = Some((Arc::clone(scopes), text));
     }
 
     /// The same text as that of `Display`, which costs more than the rest of the row.

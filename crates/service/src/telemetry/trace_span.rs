@@ -9,9 +9,11 @@ use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use opentelemetry::context::{FutureExt as _, WithContext};
-use opentelemetry::trace::{SpanBuilder, Status, TraceContextExt as _, Tracer as _};
+use opentelemetry::trace::{
+    SpanBuilder, SpanContext, Status, TraceContextExt as _, TraceFlags, TraceState, Tracer as _,
+};
 use opentelemetry::{Context, Value};
-use opentelemetry_sdk::trace::SdkTracer;
+use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator, SdkTracer};
 
 use super::trace_context::{context_of, traceparent_in};
 
@@ -58,15 +60,16 @@ impl TraceSpan {
                 is_exported: false,
             };
         };
-        let builder = if *exports {
+        let context = if *exports {
             let (name, attributes) = description();
-            SpanBuilder::from_name(name).with_attributes(attributes)
+            let builder = SpanBuilder::from_name(name).with_attributes(attributes);
+            let span = tracer.build_with_context(builder.with_kind(kind), &parent);
+            parent.with_span(span)
         } else {
-            SpanBuilder::from_name("")
+            parent.with_remote_span_context(unrecorded(&parent))
         };
-        let span = tracer.build_with_context(builder.with_kind(kind), &parent);
         Self {
-            context: parent.with_span(span),
+            context,
             is_exported: *exports,
         }
     }
@@ -102,6 +105,20 @@ impl TraceSpan {
             self.context.span().set_status(Status::error(""));
         }
     }
+}
+
+/// A span of which nobody reads more than the ids: in log lines, in the audit, and in the spans of other
+/// programs.
+fn unrecorded(parent: &Context) -> SpanContext {
+    let ids = RandomIdGenerator::default();
+    let parent = parent.span();
+    let parent = parent.span_context();
+    let (trace, flags) = if parent.is_valid() {
+        (parent.trace_id(), parent.trace_flags())
+    } else {
+        (ids.new_trace_id(), TraceFlags::SAMPLED)
+    };
+    SpanContext::new(trace, ids.new_span_id(), flags, false, TraceState::NONE)
 }
 
 /// Makes the current span that of a future too, which another task may poll.
