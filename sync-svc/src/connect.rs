@@ -6,7 +6,8 @@ mod channel_input;
 mod sign_in;
 
 use latchkey_domain::EventId;
-use sqlx::{PgConnection, PgPool};
+use latchkey_service::database::return_untested;
+use sqlx::{Connection as _, PgConnection, PgPool};
 use time::OffsetDateTime;
 
 use crate::channel::Kind;
@@ -42,9 +43,11 @@ pub async fn apply(
     sign_in: &SignIn,
     now: OffsetDateTime,
 ) -> Result<Outcome, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
+    let mut connection = pool.acquire().await?;
+    let mut transaction = connection.begin().await?;
     let outcome = apply_on(&mut transaction, mode, event, sign_in, now).await?;
     transaction.commit().await?;
+    return_untested(connection);
     Ok(outcome)
 }
 

@@ -25,7 +25,7 @@ use sqlx::{Connection as _, PgPool};
 
 pub use check::DatabaseCheck;
 pub use connect_once::{ConnectError, OpenError, connect_once};
-pub use connection_checks::{RECENTLY_TESTED, without_tests};
+pub use connection_checks::{RECENTLY_TESTED, return_untested, without_tests};
 pub(crate) use pool_metrics::acquire_times;
 pub use pool_metrics::measure_pool;
 pub use pooler::{is_pooled_by_transaction, refuse_transaction_pooling};

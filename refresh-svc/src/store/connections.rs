@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use latchkey_messaging::outbox::OutboxWaker;
-use latchkey_service::database::{RECENTLY_TESTED, without_tests};
+use latchkey_service::database::{RECENTLY_TESTED, return_untested, without_tests};
 use latchkey_service::health::Check;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnectOptions;
@@ -37,8 +37,8 @@ const TEST_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) const STATEMENT: Duration = Duration::from_secs(3);
 /// Deadline of a background statement about many rows.
 pub(crate) const LONG_STATEMENT: Duration = Duration::from_secs(30);
-/// Deadline of the test when a connection returns to the pool.
-const RETURN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Deadline of a statement of a command that reads all credentials.
+pub(crate) const WHOLE_TABLE: Duration = Duration::from_mins(30);
 
 /// A database that answered within this time is not down.
 const RECENT: Duration = Duration::from_secs(5);
@@ -267,13 +267,8 @@ impl HeldConnection {
 
 impl Drop for HeldConnection {
     fn drop(&mut self) {
-        if let Some(mut connection) = self.connection.take() {
-            // A caller may have left during a statement; the pool waits until it has
-            // ended.
-            tokio::spawn(timeout(
-                RETURN_TIMEOUT,
-                without_tests(connection.return_to_pool()),
-            ));
+        if let Some(connection) = self.connection.take() {
+            return_untested(connection);
         }
     }
 }

@@ -3,13 +3,18 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, Postgres};
+use tokio::time::timeout;
 
 use super::time_limit::{timed_out, within};
 
 /// A connection that does not answer within this time is closed.
 const TEST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Deadline of the return of a connection.
+const RETURN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection that was returned this recently was tested then.
 pub const RECENTLY_TESTED: Duration = Duration::from_millis(100);
@@ -28,6 +33,16 @@ pub async fn without_tests<T>(work: impl Future<Output = T>) -> (T, Option<Durat
         (done, IDLE_FOR.with(Cell::get))
     };
     IDLE_FOR.scope(Cell::new(None), watched).await
+}
+
+/// Returns a connection to the pool without the test of the pool, because a commit has just proved
+/// more, or because whoever takes it tests it.
+pub fn return_untested(mut connection: PoolConnection<Postgres>) {
+    // The pool waits until a statement that its user has left has ended.
+    tokio::spawn(timeout(
+        RETURN_TIMEOUT,
+        without_tests(connection.return_to_pool()),
+    ));
 }
 
 /// Time limits of the server for each connection, so that a client that is gone keeps neither locks
@@ -112,7 +127,7 @@ const READ_ONLY: &str = "the server is read-only: a standby, or one that was dem
 /// Returns `true` if the connection responds and its server accepts writes. A connection that was
 /// dropped during a statement responds after the statement has ended.
 async fn is_usable(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let asked = tokio::time::timeout(TEST_TIMEOUT, takes_writes(connection));
+    let asked = timeout(TEST_TIMEOUT, takes_writes(connection));
     let usable = asked.await.unwrap_or_else(|_| Err(timed_out()))?;
     if !usable {
         tracing::warn!(problem = READ_ONLY, "a connection is closed");
