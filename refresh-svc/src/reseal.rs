@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use latchkey_domain::{GrantBinding, SealedRefreshToken};
+use latchkey_domain::{AccountId, GrantBinding, SealedRefreshToken};
 use latchkey_opening::{OpeningKeys, key_id_of};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,12 @@ const BATCH: i64 = 25;
 /// Rest of a background pass after each batch, in multiples of the batch's duration. It
 /// uses at most a quarter of one core: callers have priority.
 const REST: u32 = 3;
+/// Accounts that one statement looks at. The whole table would take longer than a statement may,
+/// once it is large enough.
+const WINDOW: i64 = 1000;
+/// Pause after a pass that found nothing, at least, in multiples of its duration: large tables are
+/// searched less often.
+const PAUSE: u32 = 20;
 /// Interval of progress log lines.
 const LOG_EVERY: Duration = Duration::from_secs(10);
 /// Wait after a failure of the database.
@@ -54,17 +60,17 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) {
     let key = keys.sealing_key().id().as_str();
-    let log_progress = |pass: Pass, rows_left: u64| {
+    let log_progress = |pass: Pass| {
         tracing::info!(
             key,
             moved = pass.moved,
             skipped = pass.skipped,
             unreadable = pass.unreadable,
-            rows_left,
             "resealing grants to the current key"
         );
     };
     loop {
+        let begun = Instant::now();
         let running = Box::pin(pass(&store, &keys, REST, jitter.next(), log_progress));
         let Some(outcome) = stop.run_until_cancelled(running).await else {
             return;
@@ -74,7 +80,7 @@ pub(crate) async fn run(
                 log_result(key, pass);
                 // Repeats soon until a pass finds nothing.
                 if pass.found_nothing() {
-                    every
+                    every.max(begun.elapsed() * PAUSE)
                 } else {
                     every.min(RETRY)
                 }
@@ -110,8 +116,8 @@ fn log_result(key: &str, pass: Pass) {
 }
 
 /// Runs one pass over the grants that are sealed to another key, beginning at the fraction
-/// `start` (0 to 1) of them. Rests after each batch for `rest` times its duration. Calls
-/// `progress` now and then with the approximate number of remaining grants.
+/// `start` (0 to 1) of the account ids. Rests after each batch for `rest` times its duration. Calls
+/// `progress` now and then.
 ///
 /// # Errors
 /// Returned if the database does not answer.
@@ -120,25 +126,19 @@ pub async fn pass(
     keys: &OpeningKeys,
     rest: u32,
     start: f64,
-    mut progress: impl FnMut(Pass, u64) + Send,
+    mut progress: impl FnMut(Pass) + Send,
 ) -> Result<Pass, StoreError> {
-    let current = keys.sealing_key().id();
     let mut pass = Pass::default();
     let mut logged_at = Instant::now();
-    if let Some((start, stale)) = store.count_stale(current, start).await? {
+    if let Some(start) = store.account_id_at(start).await? {
         let (first, last) = (Uuid::nil().into(), Uuid::max().into());
         for (mut after, until) in [(start, last), (first, start)] {
-            loop {
-                let begun = Instant::now();
-                let grants = store.stale_page(after, until, current, BATCH).await?;
-                let Some(grant) = grants.last() else { break };
-                after = grant.account;
-                reseal_batch(store, keys, grants, &mut pass).await?;
-                tokio::time::sleep(begun.elapsed() * rest).await;
-                if logged_at.elapsed() >= LOG_EVERY {
+            while let Some(end) = store.end_of_window(after, until, WINDOW).await? {
+                reseal_between(store, keys, rest, (after, end), &mut pass).await?;
+                after = end;
+                if logged_at.elapsed() >= LOG_EVERY && !pass.found_nothing() {
                     logged_at = Instant::now();
-                    let done = pass.moved + pass.skipped + pass.unreadable;
-                    progress(pass, stale.saturating_sub(done));
+                    progress(pass);
                 }
             }
         }
@@ -147,12 +147,37 @@ pub async fn pass(
     Ok(pass)
 }
 
+/// Reseals the grants of the accounts after the first one up to the second.
+async fn reseal_between(
+    store: &Store,
+    keys: &OpeningKeys,
+    rest: u32,
+    (mut after, until): (AccountId, AccountId),
+    pass: &mut Pass,
+) -> Result<(), StoreError> {
+    let current = keys.sealing_key().id();
+    loop {
+        let begun = Instant::now();
+        let grants = store.stale_page(after, until, current, BATCH).await?;
+        let last = grants.last().map(|grant| grant.account);
+        reseal_batch(store, keys, grants, pass).await?;
+        tokio::time::sleep(begun.elapsed() * rest).await;
+        match last {
+            Some(last) => after = last,
+            None => return Ok(()),
+        }
+    }
+}
+
 async fn reseal_batch(
     store: &Store,
     keys: &OpeningKeys,
     grants: Vec<Credential>,
     pass: &mut Pass,
 ) -> Result<(), StoreError> {
+    if grants.is_empty() {
+        return Ok(());
+    }
     let mut resealed = Vec::with_capacity(grants.len());
     for before in grants {
         let (grant, unreadable) = reseal_grant(before, keys);

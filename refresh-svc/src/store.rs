@@ -26,7 +26,7 @@ use tokio::time::Instant;
 
 pub use commit::{DeadReason, FailureRecord, NewTokens};
 pub(crate) use connections::{
-    Connections, DatabaseServes, LONG_STATEMENT, Priority, STATEMENT, within,
+    Connections, DatabaseServes, LONG_STATEMENT, Priority, STATEMENT, WHOLE_TABLE, within,
 };
 pub use credential::{Credential, Failure};
 pub use erase::Erased;

@@ -29,8 +29,9 @@ const SMALL: [&str; 9] = [
 const PERIODIC: [&str; 5] = [
     // A window of a table in which no index finds old rows (`database/sweeping.rs`).
     "WITH seen AS MATERIALIZED (",
-    // refresh-svc looks for tokens of earlier sealing keys when it starts, and every ten minutes.
-    "row_number() OVER (ORDER BY account_id)",
+    // refresh-svc looks for tokens of earlier sealing keys when it starts, and every ten minutes: a
+    // window of the grants, and the few tokens that wait for their revocation.
+    "account_id <= $2 AND (access_token_key_id <> $3 OR refresh_token_key_id <> $3)",
     "FROM vault.replaced_grant r JOIN vault.credential c",
     // refresh-svc looks for the partitions of the next weeks once in an hour.
     "vault.audit_partitions()",

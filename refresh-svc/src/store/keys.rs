@@ -5,12 +5,15 @@
 //! envelope has the key id `(none)`.
 
 use std::fmt;
+use std::time::Duration;
 
 use latchkey_domain::{AccountId, SealedAccessToken, SealedRefreshToken};
 use latchkey_sealing::KeyId;
 use uuid::Uuid;
 
-use super::{Credential, LONG_STATEMENT, Priority, Store, StoreError, columns, within};
+use super::{
+    Credential, LONG_STATEMENT, Priority, Store, StoreError, WHOLE_TABLE, columns, within,
+};
 
 /// Number of tokens that one key seals.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -73,35 +76,54 @@ impl Store {
              WHERE key IS NOT NULL
              GROUP BY key ORDER BY key",
         );
-        self.fetch_all(LONG_STATEMENT, query).await
+        self.fetch_all(WHOLE_TABLE, query).await
     }
 
-    /// Counts the grants with a token that is sealed to another key than `current`, and
-    /// returns the account at `fraction` (0 to 1) of them. Returns `None` if there are
-    /// none.
+    /// Returns an account id at `fraction` (0 to 1) of the way from the lowest to the highest, or
+    /// `None` if there are no accounts.
     ///
     /// # Errors
     /// Returned if the database does not answer.
-    pub async fn count_stale(
-        &self,
-        current: &KeyId,
-        fraction: f64,
-    ) -> Result<Option<(AccountId, u64)>, StoreError> {
+    pub async fn account_id_at(&self, fraction: f64) -> Result<Option<AccountId>, StoreError> {
         let query = sqlx::query_as(
-            "SELECT account_id, grants
-             FROM (SELECT account_id, count(*) OVER () AS grants,
-                          row_number() OVER (ORDER BY account_id) AS number
-                   FROM vault.credential
-                   WHERE access_token_key_id <> $1 OR refresh_token_key_id <> $1) AS stale
-             WHERE number = least(floor($2::float8 * grants)::bigint + 1, grants)",
+            "SELECT lowest.account_id, highest.account_id
+             FROM (SELECT account_id FROM vault.credential
+                   ORDER BY account_id LIMIT 1) AS lowest,
+                  (SELECT account_id FROM vault.credential
+                   ORDER BY account_id DESC LIMIT 1) AS highest",
+        );
+        let ends: Vec<(Uuid, Uuid)> = self.fetch_all(LONG_STATEMENT, query).await?;
+        let billionths = Duration::from_secs(1).mul_f64(fraction).as_nanos();
+        Ok(ends.into_iter().next().map(|(lowest, highest)| {
+            let way = highest.as_u128().saturating_sub(lowest.as_u128());
+            let id = lowest.as_u128() + way / 1_000_000_000 * billionths;
+            Uuid::from_u128(id).into()
+        }))
+    }
+
+    /// Returns the last of the next `window` accounts after `after` up to `until`, ordered by
+    /// account, or `None` if there are none.
+    ///
+    /// # Errors
+    /// Returned if the database does not answer.
+    pub async fn end_of_window(
+        &self,
+        after: AccountId,
+        until: AccountId,
+        window: i64,
+    ) -> Result<Option<AccountId>, StoreError> {
+        let query = sqlx::query_as(
+            "SELECT account_id
+             FROM (SELECT account_id FROM vault.credential
+                   WHERE account_id > $1 AND account_id <= $2
+                   ORDER BY account_id LIMIT $3) AS seen
+             ORDER BY account_id DESC LIMIT 1",
         )
-        .bind(current.as_str())
-        .bind(fraction);
-        let found: Vec<(Uuid, i64)> = self.fetch_all(LONG_STATEMENT, query).await?;
-        Ok(found
-            .into_iter()
-            .next()
-            .map(|(account, grants)| (account.into(), grants.unsigned_abs())))
+        .bind(after.as_uuid())
+        .bind(until.as_uuid())
+        .bind(window);
+        let last: Vec<(Uuid,)> = self.fetch_all(LONG_STATEMENT, query).await?;
+        Ok(last.into_iter().next().map(|(account,)| account.into()))
     }
 
     /// Reads grants with a token that is sealed to another key than `current`: at most
@@ -197,6 +219,6 @@ impl Store {
         .bind(known)
         .bind(after.as_uuid())
         .bind(limit);
-        self.fetch_all(LONG_STATEMENT, query).await
+        self.fetch_all(WHOLE_TABLE, query).await
     }
 }

@@ -29,13 +29,9 @@ pub async fn reseal(
     let store = Store::new(&pool);
     let (mut moved, mut last) = (0, Pass::default());
     for _ in 0..PASSES {
-        let progress = |pass: Pass, left: u64| {
+        let progress = |pass: Pass| {
             // A progress line may be lost: only the result matters.
-            let _ = writeln!(
-                out,
-                "{} moved, about {left} rows left to search",
-                pass.moved
-            );
+            let _ = writeln!(out, "{} moved", pass.moved);
         };
         last = pass(&store, &keys, 0, 0.0, progress)
             .await
