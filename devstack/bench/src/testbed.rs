@@ -84,8 +84,12 @@ impl Testbed {
             .execute(&pool)
             .await?;
         let certificates = Certificates::create(&directory.path().join("certificates"))?;
+        let demo = DemoProvider::start(Config::default()).await?;
+        // Its signature would cost this machine more than all else of a refresh, and refresh-svc does
+        // not need it.
+        demo.change(|settings| settings.id_token_on_refresh = false);
         Ok(Self {
-            demo: DemoProvider::start(Config::default()).await?,
+            demo,
             refresh_url: postgres.url_as("refresh_svc", &password, database::NAME),
             key: Arc::new(OpeningKey::generate()?),
             server: certificates.server("server")?,
