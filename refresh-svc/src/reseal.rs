@@ -21,9 +21,6 @@ const BATCH: i64 = 25;
 /// Rest of a background pass after each batch, in multiples of the batch's duration. It
 /// uses at most a quarter of one core: callers have priority.
 const REST: u32 = 3;
-/// Accounts that one statement looks at. The whole table would take longer than a statement may,
-/// once it is large enough.
-const WINDOW: i64 = 1000;
 /// Pause after a pass that found nothing, at least, in multiples of its duration: large tables are
 /// searched less often.
 const PAUSE: u32 = 20;
@@ -133,7 +130,7 @@ pub async fn pass(
     if let Some(start) = store.account_id_at(start).await? {
         let (first, last) = (Uuid::nil().into(), Uuid::max().into());
         for (mut after, until) in [(start, last), (first, start)] {
-            while let Some(end) = store.end_of_window(after, until, WINDOW).await? {
+            while let Some(end) = store.end_of_window(after, until).await? {
                 reseal_between(store, keys, rest, (after, end), &mut pass).await?;
                 after = end;
                 if logged_at.elapsed() >= LOG_EVERY && !pass.found_nothing() {

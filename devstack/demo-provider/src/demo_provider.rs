@@ -366,6 +366,6 @@ impl DemoProvider {
             .state()
             .tokens
             .refresh(token)
-            .is_some_and(|known| !(known.grant.flavour == Flavour::Oidc && known.used))
+            .is_some_and(|known| !known.used)
     }
 }

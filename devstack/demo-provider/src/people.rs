@@ -173,9 +173,12 @@ impl People {
         self.all.push(person);
     }
 
-    /// Adds people of acme.example with these short names.
+    /// Adds people of acme.example with these short names. Those who exist stay as they are.
     pub(crate) fn add(&mut self, names: &[String]) {
         for name in names {
+            if self.get(name).is_some() {
+                continue;
+            }
             let number = u32::try_from(self.all.len() + 1).unwrap_or(u32::MAX);
             self.push(Person::of_acme(number, name));
         }

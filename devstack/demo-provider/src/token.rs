@@ -132,9 +132,7 @@ fn refresh(app: &App, realm: &Realm, form: &Form) -> Result<HttpResponse, ErrorR
     let mut state = app.state();
     let known = state.tokens.refresh(given).cloned();
     let known = known.filter(|known| known.grant.flavour == realm.flavour);
-    let accepted = known
-        .as_ref()
-        .is_some_and(|known| !(realm.flavour == Flavour::Oidc && known.used));
+    let accepted = known.as_ref().is_some_and(|known| !known.used);
     state.presented.push(PresentedRefreshToken {
         flavour: realm.flavour,
         token: given.clone(),

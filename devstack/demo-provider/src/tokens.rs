@@ -18,6 +18,7 @@ pub(crate) struct Grant {
 #[derive(Debug, Clone)]
 pub(crate) struct RefreshToken {
     pub grant: Grant,
+    /// Set by the strict provider, which accepts a refresh token once.
     pub used: bool,
 }
 

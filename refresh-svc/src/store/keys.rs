@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use latchkey_domain::{AccountId, SealedAccessToken, SealedRefreshToken};
 use latchkey_sealing::KeyId;
+use latchkey_service::database::SWEEP_WINDOW;
 use uuid::Uuid;
 
 use super::{
@@ -101,8 +102,8 @@ impl Store {
         }))
     }
 
-    /// Returns the last of the next `window` accounts after `after` up to `until`, ordered by
-    /// account, or `None` if there are none.
+    /// Returns the last of the next [`SWEEP_WINDOW`] accounts after `after` up to `until`, ordered
+    /// by account, or `None` if there are none.
     ///
     /// # Errors
     /// Returned if the database does not answer.
@@ -110,7 +111,6 @@ impl Store {
         &self,
         after: AccountId,
         until: AccountId,
-        window: i64,
     ) -> Result<Option<AccountId>, StoreError> {
         let query = sqlx::query_as(
             "SELECT account_id
@@ -121,7 +121,7 @@ impl Store {
         )
         .bind(after.as_uuid())
         .bind(until.as_uuid())
-        .bind(window);
+        .bind(SWEEP_WINDOW);
         let last: Vec<(Uuid,)> = self.fetch_all(LONG_STATEMENT, query).await?;
         Ok(last.into_iter().next().map(|(account,)| account.into()))
     }

@@ -72,7 +72,7 @@ impl CallRules {
                 .any(|rule| rule.allows_every_account(self.method))
     }
 
-    /// The providers whose accounts in a workspace are allowed; an empty list if there is none.
+    /// The providers whose accounts in a workspace are allowed. If there are none, the list is empty.
     pub fn providers(&self, workspace: WorkspaceId) -> Choice<ProviderName> {
         if self.policy.is_open() {
             return Choice::Every;
