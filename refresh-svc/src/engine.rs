@@ -50,8 +50,8 @@ use crate::cache::Cache;
 use crate::change_notifications::ChangeNotifier;
 use crate::metrics;
 use crate::snapshot::Snapshot;
-use crate::store::{Holder, Store};
-use crate::upstream::{AccountHealth, Upstream, Upstreams};
+use crate::store::{Holder, Lease, Store};
+use crate::upstream::{AccountHealth, Permit, Upstream, Upstreams};
 use latchkey_service::jitter::Jitter;
 use local_failures::LocalFailures;
 use single_flight::{RefreshResult, SingleFlight, Waiter};
@@ -269,6 +269,24 @@ impl Engine {
         })
     }
 
+    /// Acquires the lease for a request with a permit. Returns `None` if another replica has it,
+    /// or has refreshed.
+    async fn lease(
+        &self,
+        account: AccountId,
+        stale_version: i64,
+        permit: Permit,
+    ) -> Result<Option<(Lease, Permit)>, EngineError> {
+        if self.stopping.is_cancelled() {
+            return Err(EngineError::Stopping);
+        }
+        let (store, life) = (&self.parts.store, self.parts.timing.lease());
+        let lease = store
+            .acquire_lease(account, self.holder.next(), life, stale_version)
+            .await?;
+        Ok(lease.map(|lease| (lease, permit)))
+    }
+
     /// Acquires the lease and refreshes under it, or waits for the current holder.
     async fn refresh(
         self,
@@ -288,23 +306,18 @@ impl Engine {
         let mut waiting: Option<metrics::LeaseWait> = None;
         while Instant::now() < give_up {
             if free {
-                let acquired = tokio::time::timeout_at(give_up, upstream.acquire(health));
-                let Some(acquired) = self.stopping.run_until_cancelled(acquired).await else {
-                    return Err(EngineError::Stopping);
+                let left = give_up.saturating_duration_since(Instant::now());
+                let permit = tokio::select! {
+                    () = self.stopping.cancelled() => return Err(EngineError::Stopping),
+                    permit = upstream.acquire(health) => Some(permit?),
+                    // Another replica may have refreshed meanwhile.
+                    () = listener.changed(left) => None,
                 };
-                let Ok(permit) = acquired else {
-                    break;
+                let leased = match permit {
+                    Some(permit) => self.lease(account, stale_version, permit).await?,
+                    None => None,
                 };
-                let permit = permit?;
-                if self.stopping.is_cancelled() {
-                    return Err(EngineError::Stopping);
-                }
-                let lease = self
-                    .parts
-                    .store
-                    .acquire_lease(account, self.holder.next(), timing.lease(), stale_version)
-                    .await?;
-                if let Some(lease) = lease {
+                if let Some((lease, permit)) = leased {
                     drop(waiting.take());
                     // The lease statement was running when shut-down began.
                     if self.stopping.is_cancelled() {

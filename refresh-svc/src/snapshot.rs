@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use latchkey_domain::{AccessToken, AccountId, ProviderName, ScopeSet, WorkspaceId};
-use latchkey_opening::OpeningKeys;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
@@ -99,7 +98,7 @@ pub struct Snapshot {
     pub account: AccountId,
     /// Workspace of the account.
     pub workspace: WorkspaceId,
-    /// The access token, if one is stored and can be opened.
+    /// The access token, if one is stored that had not expired and can be opened.
     pub token: Option<HeldToken>,
     /// Scopes of the grant.
     pub granted_scopes: Arc<ScopeSet>,
@@ -124,31 +123,21 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Opens a credential. `failure` is the failure that applies to this replica, with
-    /// its back-off as of the read; `jitter` (0 to 1) spreads the refreshes of replicas
-    /// and accounts.
-    pub fn open(
+    /// The snapshot of a credential, whose access token is `token` in clear. `failure` is
+    /// the failure that applies to this replica, with its back-off as of the read;
+    /// `jitter` (0 to 1) spreads the refreshes of replicas and accounts.
+    pub fn new(
         credential: &Credential,
+        token: Option<AccessToken>,
         failure: Option<Failure>,
-        keys: &OpeningKeys,
         upstream: Arc<Upstream>,
         granted_scopes: Arc<ScopeSet>,
         jitter: f64,
     ) -> Self {
-        let token = credential.sealed_access_token.as_deref().and_then(|sealed| {
-            match keys.open_access_token(sealed, &credential.binding) {
-                Ok(token) => Some(hold(token, credential, jitter)),
-                Err(error) => {
-                    // The refresh token may still open; if not, the refresh reports it.
-                    tracing::error!(account.id = %credential.account, %error, "a stored access token cannot be opened");
-                    None
-                }
-            }
-        });
         Self {
             account: credential.account,
             workspace: credential.binding.workspace,
-            token,
+            token: token.map(|token| hold(token, credential, jitter)),
             granted_scopes,
             version: credential.version,
             history: RefreshHistory {

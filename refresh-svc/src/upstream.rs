@@ -3,6 +3,7 @@
 //! slow or failing provider does not affect the others (bulkhead).
 
 mod circuit_breaker;
+mod rate;
 mod refusals;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 pub use circuit_breaker::{AccountHealth, CircuitBreaker, CircuitOpen, Outcome, SentRequest};
+use rate::Rate;
 use refusals::{Burst, Refusals};
 
 use crate::metrics;
@@ -48,7 +50,7 @@ struct ProviderLimits {
     name: ProviderName,
     breaker: ScopedBreaker,
     permits: Arc<Semaphore>,
-    rate: DefaultDirectRateLimiter,
+    rate: Rate,
     ahead: DefaultDirectRateLimiter,
 }
 
@@ -169,11 +171,12 @@ impl Upstream {
             .acquire_owned()
             .await
             .ok();
-        self.provider.rate.until_ready().await;
+        self.provider.rate.take().await;
         let mut permit = Permit {
             upstream: Arc::clone(self),
             health,
             probes: Vec::new(),
+            is_used: false,
             _permits: [of_tenant, of_provider],
         };
         let now = Instant::now();
@@ -199,6 +202,8 @@ pub struct Permit {
     health: AccountHealth,
     /// For each circuit breaker, whether this request is its probe.
     probes: Vec<bool>,
+    /// Whether a request was sent.
+    is_used: bool,
     _permits: [Option<OwnedSemaphorePermit>; 2],
 }
 
@@ -212,6 +217,7 @@ impl Permit {
     pub fn record(mut self, account: AccountId, outcome: Outcome, jitter: &Jitter) {
         let upstream = Arc::clone(&self.upstream);
         let probes = std::mem::take(&mut self.probes);
+        self.is_used = true;
         let now = Instant::now();
         for (scoped, probe) in upstream.breakers().zip(probes) {
             // The provider's breaker counts failing tenants. A tenant's breaker, and
@@ -244,6 +250,9 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        if !self.is_used {
+            self.upstream.provider.rate.give_back();
+        }
         let now = Instant::now();
         for (scoped, probe) in self.upstream.breakers().zip(&self.probes) {
             if *probe {
@@ -341,7 +350,7 @@ impl Upstreams {
                 name: provider.clone(),
                 breaker: ScopedBreaker::new("provider"),
                 permits: self.permits(1),
-                rate: RateLimiter::direct(Quota::per_second(self.limits.rate)),
+                rate: Rate::per_second(self.limits.rate),
                 ahead: RateLimiter::direct(
                     // The search runs every [`SEARCH_SECONDS`] and starts everything it
                     // finds at once, so a burst of that many seconds is allowed.

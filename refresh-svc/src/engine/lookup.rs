@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use latchkey_domain::{AccountId, Handle, ProviderName, WorkspaceId};
+use latchkey_domain::{AccessToken, AccountId, Handle, ProviderName, WorkspaceId};
 use tokio::time::Instant;
 
 use super::single_flight::Waiter;
@@ -125,13 +125,37 @@ impl Engine {
         }
     }
 
-    /// Opens a credential and inserts it into the cache.
+    /// Opens the access token of a credential, unless it has expired, and inserts the
+    /// credential into the cache.
     pub(super) fn open_and_cache(&self, credential: &Credential) -> Arc<Snapshot> {
+        let now = self.parts.clock.now();
+        let has_expired = credential
+            .access_token_expires_at
+            .is_some_and(|at| at <= now);
+        let sealed = credential.sealed_access_token.as_deref();
+        let token = sealed.filter(|_| !has_expired).and_then(|sealed| {
+            let opened = self.parts.keys.open_access_token(sealed, &credential.binding);
+            // The refresh token may still open; if not, the refresh reports it.
+            opened
+                .inspect_err(|error| {
+                    tracing::error!(account.id = %credential.account, %error, "a stored access token cannot be opened");
+                })
+                .ok()
+        });
+        self.cache(credential, token)
+    }
+
+    /// Inserts a credential into the cache. `token` is its access token in clear.
+    pub(super) fn cache(
+        &self,
+        credential: &Credential,
+        token: Option<AccessToken>,
+    ) -> Arc<Snapshot> {
         let parts = &self.parts;
-        let snapshot = Arc::new(Snapshot::open(
+        let snapshot = Arc::new(Snapshot::new(
             credential,
+            token,
             self.local_failures.failure(credential),
-            &parts.keys,
             parts.upstreams.of(&credential.binding, &parts.providers),
             parts.cache.intern(&credential.granted_scopes),
             parts.jitter.next(),

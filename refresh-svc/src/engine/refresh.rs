@@ -222,7 +222,7 @@ impl Engine {
                 .mark_dead(&credential, None, FailureClass::InvalidRefreshToken.into())
                 .await;
         }
-        Ok(self.open_and_cache(&credential))
+        Ok(self.cache(&credential, Some(response.access_token)))
     }
 }
 

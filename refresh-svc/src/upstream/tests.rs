@@ -143,3 +143,34 @@ async fn a_burst_of_refusals_is_the_clients_until_a_grant_is_served() {
     upstream.record_served();
     assert!(!upstream.record_refused(AccountId::generate()));
 }
+
+// RF8: a replica that does not get the lease sends no request.
+#[tokio::test]
+async fn requests_that_were_not_sent_go_to_the_next_within_the_limit_per_second() {
+    let three = NonZeroU32::new(3).unwrap();
+    let upstreams = Upstreams::new(Limits {
+        concurrency: 9,
+        rate: three,
+        ahead: three,
+    });
+    let upstream = upstreams.upstream(&named("google"), None);
+    // Shorter than the time in which the limit allows another request.
+    let three_at_once = || {
+        let acquire = || async {
+            let acquired = upstream.acquire(AccountHealth::Healthy);
+            tokio::time::timeout(Duration::from_millis(300), acquired).await
+        };
+        async move { tokio::join!(acquire(), acquire(), acquire()) }
+    };
+    let unused = three_at_once().await;
+    let (next, ()) = tokio::join!(three_at_once(), async {
+        tokio::task::yield_now().await;
+        drop(unused);
+    });
+    for permit in [next.0, next.1, next.2] {
+        let permit = permit.expect("the requests are given back").unwrap();
+        permit.record(AccountId::generate(), Outcome::Success, &Jitter::seeded(1));
+    }
+    let further = three_at_once().await;
+    assert!(further.2.is_err(), "the requests were sent");
+}

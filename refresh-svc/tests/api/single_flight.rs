@@ -55,6 +55,35 @@ async fn waiting_replicas_find_the_new_token_without_a_notification() {
     assert_eq!(world.demo.refreshes(Flavour::Oidc), 1);
 }
 
+// R33, RF8: all requests that a replica may send at once are waiting for the provider.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_waits_for_a_permit_gets_the_token_of_another_replica() {
+    let world = World::new().await.with("REFRESH_CONCURRENCY", "1");
+    let (_one, here) = world.served().await;
+    let (_other, there) = world.served().await;
+    world.replicas_listen(2).await;
+    let slow_one = world.expired(Flavour::Google).await;
+    world.demo.inject(slow(60_000));
+    let _stuck = world.under_way(&here, &slow_one, Flavour::Google).await;
+    let mut accounts = Vec::new();
+    let mut waiting = Vec::new();
+    for _ in 0..10 {
+        let (here, account) = (here.clone(), world.expired(Flavour::Google).await.id);
+        accounts.push(account);
+        waiting.push(tokio::spawn(async move {
+            here.ask_within(account, Duration::from_secs(10)).await
+        }));
+    }
+
+    for account in accounts {
+        assert_eq!(there.get(account).await.unwrap().version, 2);
+    }
+
+    for caller in waiting {
+        assert_eq!(caller.await.unwrap().unwrap().version, 2);
+    }
+}
+
 // R33: callers share a failure as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_refresh_is_shared_by_all_callers() {
