@@ -1,15 +1,16 @@
 //! One delivery: the message is handled, and then acknowledged, forwarded to a retry queue, or
 //! parked.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use lapin::Channel;
 use lapin::message::Delivery;
 use lapin::options::BasicAckOptions;
 use lapin::types::AMQPValue;
-use latchkey_service::telemetry::in_current_trace;
 use metrics::{Counter, Histogram, counter, describe_counter, describe_histogram, histogram};
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::Mutex;
@@ -175,19 +176,14 @@ impl Task {
     }
 
     async fn handle(&self, message: Received) -> Result<(), HandleError> {
-        let handler = self.consumer.handler.clone();
-        // In its own task, so that a panic of the handler does not end the consumer.
-        let handling = tokio::spawn(in_current_trace(async move {
-            until_no_conflict(handler.as_ref(), &message).await
-        }));
-        let abort = handling.abort_handle();
+        // A panic of the handler does not end the consumer.
+        let handling =
+            AssertUnwindSafe(until_no_conflict(self.consumer.handler.as_ref(), &message))
+                .catch_unwind();
         match tokio::time::timeout(HANDLE_TIMEOUT, handling).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(HandleError::Retry("the handler panicked".to_owned())),
-            Err(_) => {
-                abort.abort();
-                Err(HandleError::Retry("the handler took too long".to_owned()))
-            }
+            Err(_) => Err(HandleError::Retry("the handler took too long".to_owned())),
         }
     }
 
