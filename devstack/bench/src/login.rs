@@ -6,6 +6,7 @@ mod callbacks;
 mod event_path;
 mod flame_graph;
 mod loops;
+pub mod memory;
 mod parts;
 mod people;
 mod provider;

@@ -42,6 +42,12 @@ pub struct Resident {
     pub anonymous: u64,
 }
 
+/// Returns a number of bytes in MiB.
+#[expect(clippy::cast_precision_loss, reason = "far under 2^53")]
+pub fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / 1_048_576.0
+}
+
 /// Returns the resident memory of a process in bytes.
 pub fn resident(process: u32) -> anyhow::Result<u64> {
     Ok(resident_parts(process)?.all)

@@ -50,6 +50,8 @@ enum Command {
     /// Measure sign-ins through the callback, the time until their accounts are committed, and the
     /// path of events with several replicas.
     Login(options::LoginOptions),
+    /// Measure the memory of the services under a steady load, for an hour.
+    Memory(options::MemoryOptions),
     /// Compare commits into an outbox with commits into tables with and without a trigger that
     /// notifies.
     Notify(options::EventOptions),
@@ -71,6 +73,7 @@ async fn main() -> ExitCode {
         Command::Faults(options) => faults::run(options).await,
         Command::Events(options) => events::run(options).await,
         Command::Login(options) => login::run(&options).await,
+        Command::Memory(options) => login::memory::run(&options).await,
         Command::Notify(options) => notify::run(options).await,
         Command::Logout(options) => Box::pin(logout::run(options)).await,
         Command::Scale(options) => scale::run(&options).await,

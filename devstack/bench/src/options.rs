@@ -181,10 +181,21 @@ impl LoginOptions {
     }
 }
 
+/// Command-line options of `cargo dev bench memory`.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct MemoryOptions {
+    /// Duration of the load in minutes.
+    #[arg(long, default_value_t = 60)]
+    pub minutes: usize,
+    /// Whether the result is written into the documentation.
+    #[command(flatten)]
+    pub report: ReportOptions,
+}
+
 /// Command-line options of `cargo dev bench scale`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ScaleOptions {
-    /// Numbers of accounts, separated by commas. An account takes 6 kB of disk.
+    /// Numbers of accounts, separated by commas. An account takes 7 kB of disk.
     #[arg(long, value_delimiter = ',', default_values_t = [10_000_u64, 1_000_000])]
     pub accounts: Vec<u64>,
     /// Number of people who sign in at each size.

@@ -182,8 +182,8 @@ fn memory(text: &mut String, report: &Report) -> anyhow::Result<()> {
         "\nMemory: {:.1} MiB resident before, {:.1} MiB with all accounts cached: {each:.0} bytes \
          per account, {:.0} beyond the token itself (goal: under 2048). First requests, \
          read from the database and opened: {:.0} accounts per second.",
-        before as f64 / 1_048_576.0,
-        after as f64 / 1_048_576.0,
+        machine::mebibytes(before),
+        machine::mebibytes(after),
         each - TOKEN_BYTES as f64,
         accounts / cold.as_secs_f64().max(f64::EPSILON),
     )?;

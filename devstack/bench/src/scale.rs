@@ -24,8 +24,11 @@ const SPARE: u64 = 2_000_000_000;
 
 /// The measurements of one statement, by size.
 type Measured = BTreeMap<(String, String), Vec<Option<Statement>>>;
+/// The buffers that the statements of each role touch for one person, by size.
+type OfPeople = BTreeMap<String, Vec<f64>>;
 
 /// Measures and reports.
+#[expect(clippy::cast_precision_loss, reason = "far under 2^53")]
 pub async fn run(options: &ScaleOptions) -> anyhow::Result<()> {
     let mut sizes = options.accounts.clone();
     sizes.sort_unstable();
@@ -39,11 +42,19 @@ pub async fn run(options: &ScaleOptions) -> anyhow::Result<()> {
     ensure_space(largest)?;
     let mut testbed = Testbed::start("bench", &progress).await?;
     let mut measured = Measured::new();
+    let mut of_people = OfPeople::new();
     for (position, accounts) in sizes.iter().enumerate() {
         progress(&format!("filling the database up to {accounts} accounts"));
         testbed.grow(*accounts).await?;
         progress(&format!("{} people sign in", options.people));
-        for statement in grouped(testbed.measure(options.people).await?) {
+        let measurement = testbed.measure(options.people).await?;
+        for execution in &measurement.use_by_people {
+            let of_sizes = of_people
+                .entry(execution.role.clone())
+                .or_insert_with(|| vec![0.0; sizes.len()]);
+            of_sizes[position] += execution.buffers() as f64 / options.people as f64;
+        }
+        for statement in grouped(measurement.all()) {
             let key = (statement.role.clone(), statement.text.clone());
             let of_sizes = measured
                 .entry(key)
@@ -58,6 +69,7 @@ pub async fn run(options: &ScaleOptions) -> anyhow::Result<()> {
         machine::load(),
         options.people,
     );
+    totals(&mut text, &sizes, &of_people)?;
     statements(&mut text, &sizes, &measured)?;
     storage(&mut text, &testbed, largest).await?;
     write_result("scale", &text, options.report)
@@ -83,16 +95,42 @@ fn ensure_space(accounts: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn statements(text: &mut String, sizes: &[u64], measured: &Measured) -> anyhow::Result<()> {
-    text.push_str("| role | statement |");
-    for accounts in sizes {
-        write!(text, " {accounts} accounts |")?;
+/// The table of the buffers for one person.
+fn totals(text: &mut String, sizes: &[u64], of_people: &OfPeople) -> anyhow::Result<()> {
+    let first = "buffers of all statements, for one person";
+    heading(text, &[first], sizes, &["ratio", "goal"]);
+    for (role, of_sizes) in of_people {
+        write!(text, "| {role} |")?;
+        for buffers in of_sizes {
+            write!(text, " {buffers:.0} |")?;
+        }
+        let (fewest, most) = (of_sizes.first(), of_sizes.last());
+        let ratio = most.zip(fewest).map_or(1.0, |(most, fewest)| most / fewest);
+        writeln!(text, " {ratio:.2} | ≤ {GOAL} |")?;
     }
-    writeln!(
-        text,
-        " ratio | ms |\n| --- | --- |{} --- | --- |",
-        " --- |".repeat(sizes.len())
-    )?;
+    text.push('\n');
+    Ok(())
+}
+
+/// The heading of a table that has a column for each size.
+fn heading(text: &mut String, before: &[&str], sizes: &[u64], after: &[&str]) {
+    let sizes = sizes.iter().map(|accounts| format!("{accounts} accounts"));
+    let before = before.iter().map(ToString::to_string);
+    let columns: Vec<String> = before
+        .chain(sizes)
+        .chain(after.iter().map(ToString::to_string))
+        .collect();
+    let line = vec!["---"; columns.len()];
+    for row in [columns.join(" | "), line.join(" | ")] {
+        text.push_str("| ");
+        text.push_str(&row);
+        text.push_str(" |\n");
+    }
+}
+
+fn statements(text: &mut String, sizes: &[u64], measured: &Measured) -> anyhow::Result<()> {
+    let before = ["role", "statement", "executions"];
+    heading(text, &before, sizes, &["ratio", "ms"]);
     let mut above = 0;
     let mut compared = 0;
     for ((role, statement), of_sizes) in measured {
@@ -112,15 +150,16 @@ fn statements(text: &mut String, sizes: &[u64], measured: &Measured) -> anyhow::
         compared += 1;
         above += usize::from(ratio > GOAL);
         let shown: String = statement.replace('|', "\\|").chars().take(SHOWN).collect();
-        write!(text, "| {role} | `{shown}` |")?;
+        let largest = of_sizes.last().and_then(Option::as_ref);
+        let executions = largest.map_or(0, |statement| statement.executions.len());
+        write!(text, "| {role} | `{shown}` | {executions} |")?;
         for buffers in &buffers {
             match buffers {
                 Some(buffers) => write!(text, " {buffers:.0} |")?,
                 None => text.push_str(" – |"),
             }
         }
-        let milliseconds = of_sizes.last().and_then(Option::as_ref);
-        let milliseconds = milliseconds.map_or(0.0, Statement::milliseconds);
+        let milliseconds = largest.map_or(0.0, Statement::milliseconds);
         writeln!(text, " {ratio:.2} | {milliseconds:.2} |")?;
     }
     writeln!(

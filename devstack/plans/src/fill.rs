@@ -10,7 +10,7 @@ use latchkey_servers::Progress;
 
 /// Disk space that one account takes, with all of its rows and indexes, in bytes. The tokens of the
 /// filled rows are 640 and 320 bytes long.
-pub const BYTES_PER_ACCOUNT: u64 = 6_000;
+pub const BYTES_PER_ACCOUNT: u64 = 7_000;
 
 const FUNCTIONS: &str = include_str!("../sql/functions.sql");
 const ACCOUNTS: &str = include_str!("../sql/accounts.sql");

@@ -15,4 +15,4 @@ mod workload;
 pub use execution::{Execution, Node};
 pub use finding::{Finding, judge};
 pub use statement::{Statement, grouped};
-pub use testbed::Testbed;
+pub use testbed::{Measurement, Testbed};

@@ -31,6 +31,24 @@ const EXPLAIN: [(&str, &str); 8] = [
 /// A table with fewer rows does not grow with the number of accounts.
 const SMALL: f32 = 500.0;
 
+/// What was executed during a measurement.
+#[derive(Debug)]
+pub struct Measurement {
+    /// While people used the services.
+    pub use_by_people: Vec<Execution>,
+    /// While old rows were deleted.
+    pub clean_up: Vec<Execution>,
+}
+
+impl Measurement {
+    /// Returns all executions.
+    pub fn all(self) -> Vec<Execution> {
+        let mut all = self.use_by_people;
+        all.extend(self.clean_up);
+        all
+    }
+}
+
 /// The stack.
 pub struct Testbed {
     /// The stack.
@@ -101,7 +119,7 @@ impl Testbed {
     ///
     /// # Errors
     /// A step fails, or the log cannot be read.
-    pub async fn measure(&mut self, count: usize) -> anyhow::Result<Vec<Execution>> {
+    pub async fn measure(&mut self, count: usize) -> anyhow::Result<Measurement> {
         let begin = self.log()?.len();
         let people = self.next_people(count);
         if let Err(error) = workload::run(&self.stack, people).await {
@@ -111,10 +129,14 @@ impl Testbed {
         }
         let auth = self.pool_of(ServiceId::Auth).await?;
         let sync = self.pool_of(ServiceId::Sync).await?;
+        let used = self.log()?.len();
         workload::clean_up(&auth, &sync).await?;
         let log = self.log()?;
-        let new = log.get(begin..).context("PostgreSQL's log was replaced")?;
-        Ok(read(new)?)
+        let part = |range| log.get(range).context("PostgreSQL's log was replaced");
+        Ok(Measurement {
+            use_by_people: read(part(begin..used)?)?,
+            clean_up: read(part(used..log.len())?)?,
+        })
     }
 
     /// Returns the tables, with schemas, whose rows grow with the number of accounts.

@@ -77,7 +77,7 @@ async fn measured(
     testbed: &mut Testbed,
     growing: &BTreeSet<String>,
 ) -> anyhow::Result<(Vec<Statement>, Vec<Finding>)> {
-    let statements = grouped(testbed.measure(PEOPLE).await?);
+    let statements = grouped(testbed.measure(PEOPLE).await?.all());
     let findings = judge(&statements, growing);
     let of_events = |finding: &Finding| !PERIODIC.iter().any(|part| finding.text.contains(part));
     Ok((statements, findings.into_iter().filter(of_events).collect()))

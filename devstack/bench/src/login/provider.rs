@@ -167,6 +167,15 @@ async fn token(
     shared: web::Data<Shared>,
     form: web::Form<HashMap<String, String>>,
 ) -> HttpResponse {
+    if form
+        .get("grant_type")
+        .is_some_and(|grant| grant == "refresh_token")
+    {
+        // The refresh token stays valid.
+        return HttpResponse::Ok().json(json!({
+            "access_token": token_text(0), "token_type": "Bearer", "expires_in": LIFETIME,
+        }));
+    }
     let response = form
         .get("code")
         .and_then(|code| shared.responses().remove(code));

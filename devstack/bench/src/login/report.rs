@@ -10,7 +10,7 @@ use super::starts::Starts;
 use super::statements::Plain;
 use crate::comparison::median;
 use crate::load::Measurement;
-use crate::machine;
+use crate::machine::{self, mebibytes};
 
 /// Resident memory of an idle service in MiB.
 const MEMORY_GOAL: f64 = 30.0;
@@ -207,9 +207,4 @@ impl Report {
 
 fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far under 2^53")]
-fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / 1_048_576.0
 }
