@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use latchkey_plans::fill::BYTES_PER_ACCOUNT;
-use latchkey_plans::{Statement, Testbed, grouped};
+use latchkey_plans::{Statement, Testbed, grouped, is_periodic};
 use latchkey_servers::target_directory;
 use nix::sys::statvfs::statvfs;
 
@@ -48,7 +48,8 @@ pub async fn run(options: &ScaleOptions) -> anyhow::Result<()> {
         testbed.grow(*accounts).await?;
         progress(&format!("{} people sign in", options.people));
         let measurement = testbed.measure(options.people).await?;
-        for execution in &measurement.use_by_people {
+        let executions = measurement.use_by_people.iter();
+        for execution in executions.filter(|one| !is_periodic(&one.text)) {
             let of_sizes = of_people
                 .entry(execution.role.clone())
                 .or_insert_with(|| vec![0.0; sizes.len()]);
@@ -97,7 +98,7 @@ fn ensure_space(accounts: u64) -> anyhow::Result<()> {
 
 /// The table of the buffers for one person.
 fn totals(text: &mut String, sizes: &[u64], of_people: &OfPeople) -> anyhow::Result<()> {
-    let first = "buffers of all statements, for one person";
+    let first = "buffers for one person, without periodic statements";
     heading(text, &[first], sizes, &["ratio", "goal"]);
     for (role, of_sizes) in of_people {
         write!(text, "| {role} |")?;

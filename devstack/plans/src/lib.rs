@@ -14,5 +14,5 @@ mod workload;
 
 pub use execution::{Execution, Node};
 pub use finding::{Finding, judge};
-pub use statement::{Statement, grouped};
+pub use statement::{Statement, grouped, is_periodic};
 pub use testbed::{Measurement, Testbed};

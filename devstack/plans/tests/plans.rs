@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use latchkey_plans::{Finding, Statement, Testbed, finding, grouped, judge};
+use latchkey_plans::{Finding, Statement, Testbed, finding, grouped, is_periodic, judge};
 use latchkey_servers::silent;
 
 /// So many that PostgreSQL prefers an index for one row of each table that grows.
@@ -22,20 +22,6 @@ const SMALL: [&str; 9] = [
     "vault.disconnect_request",
     "vault.outbox",
     "vault.readiness",
-];
-
-/// Parts of statements that read many rows, but once in some minutes and not for each event or
-/// call.
-const PERIODIC: [&str; 5] = [
-    // A window of a table in which no index finds old rows (`database/sweeping.rs`).
-    "WITH seen AS MATERIALIZED (",
-    // refresh-svc looks for tokens of earlier sealing keys when it starts, and every ten minutes: a
-    // window of the grants, and the few tokens that wait for their revocation.
-    "account_id <= $2 AND (access_token_key_id <> $3 OR refresh_token_key_id <> $3)",
-    "FROM vault.replaced_grant r JOIN vault.credential c",
-    // refresh-svc looks for the partitions of the next weeks once in an hour.
-    "vault.audit_partitions()",
-    "vault.audit_prepare()",
 ];
 
 /// Indexes that a sign-in, a token, a disconnect, the look-up of a session, a sign-out or the sweep
@@ -79,7 +65,7 @@ async fn measured(
 ) -> anyhow::Result<(Vec<Statement>, Vec<Finding>)> {
     let statements = grouped(testbed.measure(PEOPLE).await?.all());
     let findings = judge(&statements, growing);
-    let of_events = |finding: &Finding| !PERIODIC.iter().any(|part| finding.text.contains(part));
+    let of_events = |finding: &Finding| !is_periodic(&finding.text);
     Ok((statements, findings.into_iter().filter(of_events).collect()))
 }
 
