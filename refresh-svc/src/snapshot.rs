@@ -230,12 +230,15 @@ impl From<&Snapshot> for PolicyAttributes {
     }
 }
 
+/// When the access token of a credential expires. It is estimated if the provider did not state it.
+pub fn expires_at(credential: &Credential) -> OffsetDateTime {
+    let stated = credential.access_token_expires_at;
+    stated.unwrap_or_else(|| credential.issued_at() + ASSUMED_LIFE)
+}
+
 fn hold(token: AccessToken, credential: &Credential, jitter: f64) -> HeldToken {
-    let issued_at = credential.issued_at();
-    let expires_at = credential
-        .access_token_expires_at
-        .unwrap_or(issued_at + ASSUMED_LIFE);
-    let life = Duration::try_from(expires_at - issued_at).unwrap_or_default();
+    let expires_at = expires_at(credential);
+    let life = Duration::try_from(expires_at - credential.issued_at()).unwrap_or_default();
     HeldToken {
         token,
         expires_at,

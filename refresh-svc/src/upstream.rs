@@ -202,7 +202,7 @@ pub struct Permit {
     health: AccountHealth,
     /// For each circuit breaker, whether this request is its probe.
     probes: Vec<bool>,
-    /// Whether a request was sent.
+    /// Whether a request was sent, and its outcome recorded.
     is_used: bool,
     _permits: [Option<OwnedSemaphorePermit>; 2],
 }

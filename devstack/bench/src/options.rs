@@ -185,8 +185,8 @@ impl LoginOptions {
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct MemoryOptions {
     /// Duration of the load in minutes.
-    #[arg(long, default_value_t = 60)]
-    pub minutes: usize,
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u16).range(1..=1_440))]
+    pub minutes: u16,
     /// Whether the result is written into the documentation.
     #[command(flatten)]
     pub report: ReportOptions,

@@ -6,13 +6,12 @@ use crate::execution::Execution;
 
 /// Parts of statements that read many rows, but once in some minutes and not for each event or
 /// call.
-const PERIODIC: [&str; 6] = [
+const PERIODIC: [&str; 5] = [
     // A window of a table in which no index finds old rows (`database/sweeping.rs`).
     "WITH seen AS MATERIALIZED (",
     // refresh-svc looks for tokens of earlier sealing keys when it starts, and every ten minutes: a
-    // window of the grants and its bounds, and the few tokens that wait for their revocation.
+    // window of the grants, and the few tokens that wait for their revocation.
     "account_id <= $2 AND (access_token_key_id <> $3 OR refresh_token_key_id <> $3)",
-    "FROM (SELECT account_id FROM vault.credential",
     "FROM vault.replaced_grant r JOIN vault.credential c",
     // refresh-svc looks for the partitions of the next weeks once in an hour.
     "vault.audit_partitions()",

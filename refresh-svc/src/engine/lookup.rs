@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::single_flight::Waiter;
 use super::{Engine, EngineError};
 use crate::metrics;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, expires_at};
 use crate::store::{Credential, HandleMatch, PolicyAttributes};
 
 /// While a cached token is valid, the database gets this long to answer.
@@ -128,10 +128,7 @@ impl Engine {
     /// Opens the access token of a credential, unless it has expired, and inserts the
     /// credential into the cache.
     pub(super) fn open_and_cache(&self, credential: &Credential) -> Arc<Snapshot> {
-        let now = self.parts.clock.now();
-        let has_expired = credential
-            .access_token_expires_at
-            .is_some_and(|at| at <= now);
+        let has_expired = expires_at(credential) <= self.parts.clock.now();
         let sealed = credential.sealed_access_token.as_deref();
         let token = sealed.filter(|_| !has_expired).and_then(|sealed| {
             let opened = self.parts.keys.open_access_token(sealed, &credential.binding);

@@ -28,11 +28,11 @@ impl Rate {
         }
     }
 
-    /// Waits for a request; who comes first is first. If the future is dropped before it is
-    /// ready, none is taken.
+    /// Waits for a request, in the order of the calls. A future that is dropped before it is ready
+    /// takes none.
     pub(super) async fn take(&self) {
         let _turn = if let Ok(turn) = self.turn.try_lock() {
-            // Nobody has waited: what is left is of an earlier time.
+            // Nobody waits, so requests that were given back to others before are not needed any more.
             self.given_back.forget_permits(usize::MAX);
             turn
         } else {
@@ -45,8 +45,8 @@ impl Rate {
         }
     }
 
-    /// Gives back a request that was taken and not sent. If nobody waits, it is lost, because the
-    /// limiter has not run out.
+    /// Gives back a request that was taken and not sent. It is lost if nobody waits; the limiter
+    /// soon allows another.
     pub(super) fn give_back(&self) {
         if self.turn.try_lock().is_err() {
             self.given_back.add_permits(1);
