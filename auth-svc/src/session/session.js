@@ -36,30 +36,62 @@
   const tabStorage = storage("sessionStorage");
   const originStorage = storage("localStorage");
 
-  // Runs `work` in one tab at a time. Browsers deny Web Locks if storage is blocked; a
-  // lease in the storage replaces them.
+  // Runs `work` in one tab at a time. Pages without TLS, old browsers and blocked storage
+  // have no Web Locks; a lease in IndexedDB replaces them.
   async function lock(name, work) {
     let begun = false;
     try {
       return await navigator.locks.request(`latchkey-${name}`, () => (begun = true, work()));
     } catch (error) {
       if (begun) throw error;
-      return lease(name, work);
+      return inTurn(name, () => lease(name, work));
     }
   }
+  const turns = new Map(); // The last work of each name in this page, which has no lease without IndexedDB.
+  function inTurn(name, work) {
+    const turn = (turns.get(name) ?? Promise.resolve()).then(work);
+    turns.set(name, turn.catch(() => {}));
+    return turn;
+  }
+  const leaseLife = 16_000; // Milliseconds: longer than a request. A tab that is closed does not give its lease back.
   async function lease(name, work) {
+    const database = await Promise.race([openLeases().catch(() => null), delay(2_000)]);
+    if (!database) return work();
     const ownId = encode(crypto.getRandomValues(new Uint8Array(9)));
-    const holder = () => (originStorage.get(`lock.${name}`) ?? "").split(" ");
-    for (let turn = 0; turn < 200 && holder()[0] !== ownId; turn += 1) {
-      const age = Date.now() - Number(holder()[1] ?? -1);
-      if (!(age >= 0 && age < 10_000)) originStorage.set(`lock.${name}`, `${ownId} ${Date.now()}`);
-      await delay(20 + Math.random() * 20); // If two tabs write at once, the last one holds the lease.
+    const isFree = ({ id, from }) => !id || id === ownId || !(Date.now() - from >= 0 && Date.now() - from < leaseLife);
+    const claim = () => changeLease(database, name, (held) => (isFree(held) ? { id: ownId, from: Date.now() } : held));
+    const release = () => changeLease(database, name, (held) => (held.id === ownId ? {} : held));
+    try {
+      const end = performance.now() + leaseLife;
+      while ((await claim()).id !== ownId && performance.now() < end) await delay(20 + Math.random() * 20);
+    } catch (error) {
+      console.warn(error); // The data of the page are being removed, for example.
     }
     try {
       return await work();
     } finally {
-      if (holder()[0] === ownId) originStorage.remove(`lock.${name}`);
+      await release().catch(() => {});
+      database.close();
     }
+  }
+  function openLeases() {
+    return new Promise((resolve, reject) => {
+      const opening = indexedDB.open("latchkey-session");
+      opening.onupgradeneeded = () => opening.result.createObjectStore("leases");
+      opening.onsuccess = () => resolve(opening.result);
+      opening.onerror = () => reject(opening.error);
+    });
+  }
+  // The browser runs transactions that write one after another, over all tabs.
+  function changeLease(database, name, change) {
+    return new Promise((resolve, reject) => {
+      const transaction = database.transaction("leases", "readwrite");
+      const leases = transaction.objectStore("leases");
+      let next;
+      leases.get(name).onsuccess = ({ target }) => leases.put(next = change(target.result ?? {}), name);
+      transaction.oncomplete = () => resolve(next);
+      transaction.onabort = () => reject(transaction.error);
+    });
   }
 
   // The code is removed from the address before other scripts run, so that no router
@@ -136,6 +168,8 @@
       if (!data.access || data.access.sessionId !== endedSession) setAccess(data.access);
     };
   }
+
+  const nextMessage = () => new Promise((done) => tabs?.addEventListener("message", done, { once: true }));
 
   // Returns the body of the response, or null if nobody is signed in. Throws if the
   // response does not say whether somebody is signed in.
@@ -240,13 +274,14 @@
   let notBefore = 0;
   let lastForcedRenewal = [-Infinity, -Infinity]; // When a refused token was last renewed.
   async function renewUnlocked(refused) {
-    if (refused) await delay(30); // Another tab's new token may be on its way.
-    if (isUsable(refused)) return;
-    // An API that refuses every token causes at most one renewal in 30 seconds.
     if (refused && access?.token === refused) {
+      // An API that refuses every token causes at most one renewal in 30 seconds.
       if (since(lastForcedRenewal) < 30_000) return;
-      lastForcedRenewal = clocks();
+      // Another tab's new token may be on its way.
+      await Promise.race([delay(200), nextMessage()]);
     }
+    if (isUsable(refused)) return;
+    if (refused && access?.token === refused) lastForcedRenewal = clocks();
     if (performance.now() < notBefore) throw current.error ?? new Error("latchkey: waiting for the next attempt");
     try {
       shareAccess(await obtainAccess());
