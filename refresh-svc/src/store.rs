@@ -15,6 +15,7 @@ mod lease;
 mod lookup;
 mod renewal;
 mod replaced_grants;
+mod shared_reads;
 
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ pub use keys::{Resealed, SealedTokens};
 pub use lease::{Holder, Lease};
 pub use lookup::{HandleMatch, PolicyAttributes};
 pub use replaced_grants::Replaced;
+use shared_reads::SharedReads;
 
 /// The columns of a [`Credential`]. Durations are computed by the database, because its
 /// clock decides on leases and back-offs.
@@ -74,6 +76,8 @@ type CredentialQuery<'q> = QueryAs<'q, Postgres, credential::Row, PgArguments>;
 #[derive(Debug, Clone)]
 pub struct Store {
     connections: Connections,
+    credentials: SharedReads<credential::Row>,
+    attributes: SharedReads<lookup::AttributesRow>,
 }
 
 impl Store {
@@ -84,21 +88,19 @@ impl Store {
 
     /// A store on connections that are shared with others.
     pub(crate) fn on(connections: Connections) -> Self {
-        Self { connections }
+        Self {
+            connections,
+            credentials: SharedReads::default(),
+            attributes: SharedReads::default(),
+        }
     }
 
     /// Reads one credential.
     ///
     /// # Errors
-    /// Returned if the database does not answer.
+    /// Returned if the database does not answer, or if the row cannot be parsed.
     pub async fn read(&self, account: AccountId) -> Result<Option<Credential>, StoreError> {
-        let query = sqlx::query_as(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM vault.credential WHERE account_id = $1"
-        ))
-        .bind(account.as_uuid());
-        self.fetch_credential(Priority::Fair, query).await
+        self.credentials.read(&self.connections, account).await
     }
 
     /// Reads at most `limit` credentials with account ids after `after`, in the order of
@@ -120,10 +122,9 @@ impl Store {
     /// Executes a statement about one account.
     async fn fetch_credential(
         &self,
-        priority: Priority,
         query: CredentialQuery<'_>,
     ) -> Result<Option<Credential>, StoreError> {
-        let mut held = self.connections.acquire(priority).await?;
+        let mut held = self.connections.acquire(Priority::Immediate).await?;
         // Taken before the statement: the answer may be as old as this.
         let read_at = Instant::now();
         let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;

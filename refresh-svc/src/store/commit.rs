@@ -129,7 +129,7 @@ impl Store {
         .bind(&tokens.client_id)
         .bind(tokens.forced)
         .bind(tokens.refresh_token_expires_at);
-        self.fetch_credential(Priority::Immediate, query).await
+        self.fetch_credential(query).await
     }
 
     /// Stores a failure with its back-off and ends the lease. The grant stays alive.
@@ -187,7 +187,7 @@ impl Store {
         )
         .bind(failure.unreadable)
         .bind(failure.refused);
-        self.fetch_credential(Priority::Immediate, query).await
+        self.fetch_credential(query).await
     }
 
     /// Marks a grant as dead and publishes the event in one transaction (R34). Returns

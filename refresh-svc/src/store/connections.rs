@@ -23,7 +23,7 @@ use crate::metrics;
 
 /// Share of the pool that reads and leases may use, so that storing a refresh never
 /// waits for them.
-const FAIR_SHARE: (u32, u32) = (5, 8);
+pub(super) const FAIR_SHARE: (u32, u32) = (5, 8);
 
 /// Deadline of a fair permit. A burst of calls is over by then, and callers have
 /// deadlines of their own.
@@ -139,8 +139,9 @@ impl Connections {
             }
             // The pool would test an idle connection while acquiring it; then a hanging
             // test could not be distinguished from a slow new connection.
-            let (acquired, idle_for) =
-                without_tests(timeout(ACQUIRE_TIMEOUT, self.pool.acquire())).await;
+            // Boxed, because the future has some kilobytes, and every layer around it copies them.
+            let acquire = Box::pin(self.pool.acquire());
+            let (acquired, idle_for) = without_tests(timeout(ACQUIRE_TIMEOUT, acquire)).await;
             match acquired {
                 Ok(Ok(mut connection)) => {
                     let test = async {
@@ -292,8 +293,8 @@ impl ConnectionState {
                 _ => Self::Usable,
             };
         };
-        let sqlx::Error::Database(error) = error else {
-            return match error {
+        let sqlx::Error::Database(error) = &**error else {
+            return match &**error {
                 sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => Self::Broken,
                 _ => Self::Usable,
             };

@@ -8,7 +8,8 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::StoreError;
+use super::shared_reads::SharedRow;
+use super::{StoreError, columns};
 
 /// A failure since the last success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +101,7 @@ impl Credential {
 }
 
 /// The columns of the identity that tokens are sealed for.
-#[derive(sqlx::FromRow)]
+#[derive(Debug, sqlx::FromRow)]
 pub(super) struct BindingColumns {
     workspace_id: Uuid,
     user_id: Uuid,
@@ -122,7 +123,7 @@ impl BindingColumns {
 }
 
 /// The columns as PostgreSQL returns them.
-#[derive(sqlx::FromRow)]
+#[derive(Debug, sqlx::FromRow)]
 pub(super) struct Row {
     account_id: Uuid,
     #[sqlx(flatten)]
@@ -150,6 +151,23 @@ pub(super) struct Row {
     force_in: Option<f64>,
     claims: Option<String>,
     change_number: i64,
+}
+
+impl SharedRow for Row {
+    const STATEMENT: &'static str = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM vault.credential WHERE account_id = ANY($1)"
+    );
+    type Value = Credential;
+
+    fn account(&self) -> AccountId {
+        self.account_id.into()
+    }
+
+    fn parse(self, read_at: Instant) -> Result<Option<Credential>, StoreError> {
+        self.into_credential(read_at).map(Some)
+    }
 }
 
 impl Row {

@@ -1,15 +1,16 @@
 //! Errors of the store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use latchkey_domain::AccountId;
 
-/// Errors of the store.
-#[derive(Debug, thiserror::Error)]
+/// Errors of the store. Cheap to clone: all calls that a statement was for share its error.
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The database does not answer or refuses the statement.
     #[error("the database does not answer: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] Arc<sqlx::Error>),
     /// The database did not answer in time.
     #[error("the database did not answer within {0:?}")]
     Late(Duration),
@@ -21,4 +22,10 @@ pub enum StoreError {
         /// Which part is invalid.
         problem: String,
     },
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(Arc::new(error))
+    }
 }

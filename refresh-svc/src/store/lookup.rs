@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use latchkey_domain::{AccountId, Handle, ProviderName, ScopeSet, WorkspaceId};
+use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::shared_reads::SharedRow;
 use super::{Priority, STATEMENT, Store, StoreError, within};
 
 /// The accounts that a workspace, a provider and a handle identify.
@@ -30,8 +32,44 @@ pub struct PolicyAttributes {
     pub granted_scopes: Arc<ScopeSet>,
 }
 
-/// All columns are null if the account does not exist.
-type Row = (Option<Uuid>, Option<String>, Option<Vec<String>>);
+/// Attributes of an account that was asked for. All other columns are null if it does not exist.
+#[derive(Debug, sqlx::FromRow)]
+pub(super) struct AttributesRow {
+    id: Uuid,
+    workspace_id: Option<Uuid>,
+    provider: Option<String>,
+    granted_scopes: Option<Vec<String>>,
+}
+
+impl SharedRow for AttributesRow {
+    const STATEMENT: &'static str =
+        "SELECT asked.id, credential.workspace_id, credential.provider, credential.granted_scopes
+         FROM unnest($1::uuid[]) AS asked (id)
+         LEFT JOIN vault.credential ON credential.account_id = asked.id";
+    type Value = PolicyAttributes;
+
+    fn account(&self) -> AccountId {
+        self.id.into()
+    }
+
+    fn parse(self, _read_at: Instant) -> Result<Option<PolicyAttributes>, StoreError> {
+        let account = self.account();
+        let (Some(workspace), Some(provider), Some(scopes)) =
+            (self.workspace_id, self.provider, self.granted_scopes)
+        else {
+            return Ok(None);
+        };
+        let provider = provider.parse().map_err(|error| StoreError::Unreadable {
+            account,
+            problem: format!("{error}"),
+        })?;
+        Ok(Some(PolicyAttributes {
+            workspace: workspace.into(),
+            provider,
+            granted_scopes: Arc::new(scopes.into_iter().collect()),
+        }))
+    }
+}
 
 impl Store {
     /// Finds an account by its handle, if the handle is vouched for: an account that
@@ -77,26 +115,6 @@ impl Store {
         &self,
         account: AccountId,
     ) -> Result<Option<PolicyAttributes>, StoreError> {
-        let query = sqlx::query_as(
-            "SELECT credential.workspace_id, credential.provider, credential.granted_scopes
-             FROM (VALUES ($1::uuid)) AS asked (id)
-             LEFT JOIN vault.credential ON credential.account_id = asked.id",
-        )
-        .bind(account.as_uuid());
-        let mut held = self.connections.acquire(Priority::Fair).await?;
-        let row = within(STATEMENT, query.fetch_one(held.connection()?)).await;
-        let row: Row = held.finish(row)?;
-        let (Some(workspace), Some(provider), Some(scopes)) = row else {
-            return Ok(None);
-        };
-        let provider = provider.parse().map_err(|error| StoreError::Unreadable {
-            account,
-            problem: format!("{error}"),
-        })?;
-        Ok(Some(PolicyAttributes {
-            workspace: workspace.into(),
-            provider,
-            granted_scopes: Arc::new(scopes.into_iter().collect()),
-        }))
+        self.attributes.read(&self.connections, account).await
     }
 }

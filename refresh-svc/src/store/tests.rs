@@ -4,7 +4,7 @@ use sqlx::postgres::PgPoolOptions;
 
 use super::*;
 
-async fn store(database: &TestDatabase) -> Store {
+pub(super) async fn store(database: &TestDatabase) -> Store {
     let pool = PgPoolOptions::new()
         .connect(&database.url(Role::Refresh))
         .await
@@ -12,7 +12,7 @@ async fn store(database: &TestDatabase) -> Store {
     Store::new(&pool)
 }
 
-async fn connected(database: &TestDatabase) -> AccountId {
+pub(super) async fn connected(database: &TestDatabase) -> AccountId {
     let account = AccountId::generate();
     sqlx::query(
         "INSERT INTO vault.credential
