@@ -15,7 +15,7 @@ mod lease;
 mod lookup;
 mod renewal;
 mod replaced_grants;
-mod shared_reads;
+mod shared_statements;
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub use keys::{Resealed, SealedTokens};
 pub use lease::{Holder, Lease};
 pub use lookup::{HandleMatch, PolicyAttributes};
 pub use replaced_grants::Replaced;
-use shared_reads::SharedReads;
+use shared_statements::SharedStatement;
 
 /// The columns of a [`Credential`]. Durations are computed by the database, because its
 /// clock decides on leases and back-offs.
@@ -76,8 +76,9 @@ type CredentialQuery<'q> = QueryAs<'q, Postgres, credential::Row, PgArguments>;
 #[derive(Debug, Clone)]
 pub struct Store {
     connections: Connections,
-    credentials: SharedReads<credential::Row>,
-    attributes: SharedReads<lookup::AttributesRow>,
+    credentials: SharedStatement<credential::Row>,
+    attributes: SharedStatement<lookup::AttributesRow>,
+    leases: SharedStatement<lease::LeaseRow>,
 }
 
 impl Store {
@@ -90,8 +91,9 @@ impl Store {
     pub(crate) fn on(connections: Connections) -> Self {
         Self {
             connections,
-            credentials: SharedReads::default(),
-            attributes: SharedReads::default(),
+            credentials: SharedStatement::default(),
+            attributes: SharedStatement::default(),
+            leases: SharedStatement::default(),
         }
     }
 
@@ -100,7 +102,9 @@ impl Store {
     /// # Errors
     /// Returned if the database does not answer, or if the row cannot be parsed.
     pub async fn read(&self, account: AccountId) -> Result<Option<Credential>, StoreError> {
-        self.credentials.read(&self.connections, account).await
+        self.credentials
+            .execute(&self.connections, account, ())
+            .await
     }
 
     /// Reads at most `limit` credentials with account ids after `after`, in the order of

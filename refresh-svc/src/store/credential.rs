@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::shared_reads::SharedRow;
+use super::shared_statements::{SharedQuery, SharedRow, accounts};
 use super::{StoreError, columns};
 
 /// A failure since the last success.
@@ -159,14 +159,19 @@ impl SharedRow for Row {
         columns!(),
         " FROM vault.credential WHERE account_id = ANY($1)"
     );
+    type Ask = ();
     type Value = Credential;
+
+    fn bind<'q>(query: SharedQuery<'q, Self>, asks: &[(AccountId, ())]) -> SharedQuery<'q, Self> {
+        query.bind(accounts(asks))
+    }
 
     fn account(&self) -> AccountId {
         self.account_id.into()
     }
 
-    fn parse(self, read_at: Instant) -> Result<Option<Credential>, StoreError> {
-        self.into_credential(read_at).map(Some)
+    fn parse(self, (): (), asked_at: Instant) -> Result<Option<Credential>, StoreError> {
+        self.into_credential(asked_at).map(Some)
     }
 }
 

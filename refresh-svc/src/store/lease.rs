@@ -4,12 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use latchkey_domain::AccountId;
-use sqlx::Postgres;
-use sqlx::postgres::PgArguments;
-use sqlx::query::QueryAs;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::shared_statements::{SharedQuery, SharedRow};
 use super::{
     Credential, Priority, STATEMENT, Store, StoreError, columns, credential, seconds, within,
 };
@@ -39,10 +37,18 @@ pub struct Holder {
 }
 
 /// One attempt: it may take over the lease of earlier attempts of the same holder.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseAttempt {
     before_first: Uuid,
     this: Uuid,
+}
+
+impl LeaseAttempt {
+    /// The holder that the row names while this attempt has the lease.
+    #[cfg(test)]
+    pub(super) fn id(self) -> Uuid {
+        self.this
+    }
 }
 
 impl Holder {
@@ -70,11 +76,96 @@ impl Holder {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct LeaseRow {
+/// What is asked of [`Store::acquire_lease`] besides the account.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct LeaseAsk {
+    pub(super) attempt: LeaseAttempt,
+    pub(super) length: Duration,
+    pub(super) stale_version: i64,
+}
+
+#[derive(Debug, sqlx::FromRow)]
+pub(super) struct LeaseRow {
     lease_epoch: i64,
     #[sqlx(flatten)]
     row: credential::Row,
+}
+
+impl LeaseRow {
+    fn into_lease(
+        self,
+        attempt: LeaseAttempt,
+        length: Duration,
+        asked_at: Instant,
+    ) -> Result<Lease, StoreError> {
+        Ok(Lease {
+            credential: self.row.into_credential(asked_at)?,
+            epoch: self.lease_epoch,
+            holder: attempt.this,
+            ends: asked_at + length,
+        })
+    }
+}
+
+impl SharedRow for LeaseRow {
+    // A row that another transaction is writing is left out, so that a statement never waits for
+    // one of its rows while it has locked others.
+    const STATEMENT: &'static str = concat!(
+        "WITH free AS (
+             SELECT account_id AS id, attempt, length
+             FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::float8[], $5::bigint[])
+                  AS asked (id, attempt, before_first, length, stale_version)
+             JOIN vault.credential ON account_id = asked.id
+             WHERE version <= stale_version
+               AND auth_failed_at IS NULL
+               AND erased_at IS NULL
+               AND sealed_refresh_token IS NOT NULL
+               AND (lease_until IS NULL OR lease_until <= clock_timestamp()
+                    OR (lease_holder > before_first AND lease_holder < attempt))
+               AND (retry_after IS NULL OR retry_after <= clock_timestamp())
+             FOR UPDATE OF credential SKIP LOCKED)
+         UPDATE vault.credential
+         SET lease_holder = attempt,
+             lease_until = clock_timestamp() + make_interval(secs => length),
+             lease_epoch = lease_epoch + 1,
+             intent_count = CASE WHEN intent_version = version THEN intent_count + 1 ELSE 1 END,
+             intent_version = version,
+             intent_at = clock_timestamp()
+         FROM free
+         WHERE account_id = free.id
+         RETURNING lease_epoch, ",
+        columns!()
+    );
+    type Ask = LeaseAsk;
+    type Value = Lease;
+
+    fn bind<'q>(
+        query: SharedQuery<'q, Self>,
+        asks: &[(AccountId, LeaseAsk)],
+    ) -> SharedQuery<'q, Self> {
+        fn each<T>(
+            asks: &[(AccountId, LeaseAsk)],
+            of: impl Fn(AccountId, LeaseAsk) -> T,
+        ) -> Vec<T> {
+            asks.iter()
+                .map(|(account, ask)| of(*account, *ask))
+                .collect()
+        }
+        query
+            .bind(each(asks, |account, _| account.as_uuid()))
+            .bind(each(asks, |_, ask| ask.attempt.this))
+            .bind(each(asks, |_, ask| ask.attempt.before_first))
+            .bind(each(asks, |_, ask| seconds(ask.length)))
+            .bind(each(asks, |_, ask| ask.stale_version))
+    }
+
+    fn account(&self) -> AccountId {
+        self.row.account()
+    }
+
+    fn parse(self, ask: LeaseAsk, asked_at: Instant) -> Result<Option<Lease>, StoreError> {
+        self.into_lease(ask.attempt, ask.length, asked_at).map(Some)
+    }
 }
 
 impl Store {
@@ -82,8 +173,8 @@ impl Store {
     /// the intent in the same statement, so that a crash can be detected.
     ///
     /// Returns `None` if another holder has the lease, the version has changed, the
-    /// grant is dead, erased or without a refresh token, or a back-off has not ended:
-    /// read the row to know which. A lease that an earlier attempt of the same holder
+    /// grant is dead, erased or without a refresh token, a back-off has not ended, or another
+    /// transaction is writing the row: read the row to know which. A lease that an earlier attempt of the same holder
     /// has is taken over: that refresh has ended, and either its result or the
     /// database's answer was lost.
     ///
@@ -96,31 +187,12 @@ impl Store {
         length: Duration,
         stale_version: i64,
     ) -> Result<Option<Lease>, StoreError> {
-        let query = sqlx::query_as(concat!(
-            "UPDATE vault.credential
-             SET lease_holder = $2,
-                 lease_until = clock_timestamp() + make_interval(secs => $3),
-                 lease_epoch = lease_epoch + 1,
-                 intent_count = CASE WHEN intent_version = version THEN intent_count + 1 ELSE 1 END,
-                 intent_version = version,
-                 intent_at = clock_timestamp()
-             WHERE account_id = $1
-               AND version <= $4
-               AND auth_failed_at IS NULL
-               AND erased_at IS NULL
-               AND sealed_refresh_token IS NOT NULL
-               AND (lease_until IS NULL OR lease_until <= clock_timestamp()
-                    OR (lease_holder > $5 AND lease_holder < $2))
-               AND (retry_after IS NULL OR retry_after <= clock_timestamp())
-             RETURNING lease_epoch, ",
-            columns!()
-        ))
-        .bind(account.as_uuid())
-        .bind(attempt.this)
-        .bind(seconds(length))
-        .bind(stale_version)
-        .bind(attempt.before_first);
-        self.fetch_lease(query, attempt, length).await
+        let ask = LeaseAsk {
+            attempt,
+            length,
+            stale_version,
+        };
+        self.leases.execute(&self.connections, account, ask).await
     }
 
     /// Acquires the lease to revoke the grant in any state: no refresh begins meanwhile.
@@ -152,28 +224,12 @@ impl Store {
         .bind(attempt.this)
         .bind(seconds(length))
         .bind(attempt.before_first);
-        self.fetch_lease(query, attempt, length).await
-    }
-
-    /// Executes a statement that acquires the lease.
-    async fn fetch_lease(
-        &self,
-        query: QueryAs<'_, Postgres, LeaseRow, PgArguments>,
-        attempt: LeaseAttempt,
-        length: Duration,
-    ) -> Result<Option<Lease>, StoreError> {
         let mut held = self.connections.acquire(Priority::Fair).await?;
         let asked_at = Instant::now();
         let row = within(STATEMENT, query.fetch_optional(held.connection()?)).await;
-        let Some(row) = held.finish(row)? else {
-            return Ok(None);
-        };
-        Ok(Some(Lease {
-            credential: row.row.into_credential(asked_at)?,
-            epoch: row.lease_epoch,
-            holder: attempt.this,
-            ends: asked_at + length,
-        }))
+        let row: Option<LeaseRow> = held.finish(row)?;
+        row.map(|row| row.into_lease(attempt, length, asked_at))
+            .transpose()
     }
 
     /// Releases a lease that is still held, without a result.

@@ -6,7 +6,7 @@ use latchkey_domain::{AccountId, Handle, ProviderName, ScopeSet, WorkspaceId};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::shared_reads::SharedRow;
+use super::shared_statements::{SharedQuery, SharedRow, accounts};
 use super::{Priority, STATEMENT, Store, StoreError, within};
 
 /// The accounts that a workspace, a provider and a handle identify.
@@ -46,13 +46,18 @@ impl SharedRow for AttributesRow {
         "SELECT asked.id, credential.workspace_id, credential.provider, credential.granted_scopes
          FROM unnest($1::uuid[]) AS asked (id)
          LEFT JOIN vault.credential ON credential.account_id = asked.id";
+    type Ask = ();
     type Value = PolicyAttributes;
+
+    fn bind<'q>(query: SharedQuery<'q, Self>, asks: &[(AccountId, ())]) -> SharedQuery<'q, Self> {
+        query.bind(accounts(asks))
+    }
 
     fn account(&self) -> AccountId {
         self.id.into()
     }
 
-    fn parse(self, _read_at: Instant) -> Result<Option<PolicyAttributes>, StoreError> {
+    fn parse(self, (): (), _asked_at: Instant) -> Result<Option<PolicyAttributes>, StoreError> {
         let account = self.account();
         let (Some(workspace), Some(provider), Some(scopes)) =
             (self.workspace_id, self.provider, self.granted_scopes)
@@ -115,6 +120,8 @@ impl Store {
         &self,
         account: AccountId,
     ) -> Result<Option<PolicyAttributes>, StoreError> {
-        self.attributes.read(&self.connections, account).await
+        self.attributes
+            .execute(&self.connections, account, ())
+            .await
     }
 }
