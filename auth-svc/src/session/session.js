@@ -36,8 +36,8 @@
   const tabStorage = storage("sessionStorage");
   const originStorage = storage("localStorage");
 
-  // Runs `work` in one tab at a time. Pages without TLS, old browsers and blocked storage
-  // have no Web Locks; a lease in IndexedDB replaces them.
+  // Runs `work` in one tab at a time. Old browsers have no Web Locks; a lease in IndexedDB
+  // replaces them. Where the browser denies both, only the calls of this page take turns.
   async function lock(name, work) {
     let begun = false;
     try {
@@ -47,31 +47,42 @@
       return inTurn(name, () => lease(name, work));
     }
   }
-  const turns = new Map(); // The last work of each name in this page, which has no lease without IndexedDB.
+  const turns = new Map(); // The last work of each name in this page.
   function inTurn(name, work) {
     const turn = (turns.get(name) ?? Promise.resolve()).then(work);
     turns.set(name, turn.catch(() => {}));
     return turn;
   }
-  const leaseLife = 16_000; // Milliseconds: longer than a request. A tab that is closed does not give its lease back.
+  const inTime = (answer) =>
+    Promise.race([answer, delay(2_000).then(() => { throw new Error("latchkey: IndexedDB does not answer"); })]);
+  const leaseLife = 16_000; // Milliseconds. A tab that is closed does not give its lease back.
   async function lease(name, work) {
-    const database = await Promise.race([openLeases().catch(() => null), delay(2_000)]);
-    if (!database) return work();
+    const opening = openLeases();
+    const database = await inTime(opening).catch(() => null);
+    if (!database) {
+      opening.then((late) => late.close(), () => {});
+      return work();
+    }
     const ownId = encode(crypto.getRandomValues(new Uint8Array(9)));
     const isFree = ({ id, from }) => !id || id === ownId || !(Date.now() - from >= 0 && Date.now() - from < leaseLife);
-    const claim = () => changeLease(database, name, (held) => (isFree(held) ? { id: ownId, from: Date.now() } : held));
-    const release = () => changeLease(database, name, (held) => (held.id === ownId ? {} : held));
+    const claim = () => inTime(changeLease(database, name,
+      (held) => (isFree(held) ? { id: ownId, from: Date.now() } : held)));
     try {
-      const end = performance.now() + leaseLife;
-      while ((await claim()).id !== ownId && performance.now() < end) await delay(20 + Math.random() * 20);
+      let [holder, end] = [null, 0];
+      for (let { id } = await claim(); id !== ownId; { id } = await claim()) {
+        if (id !== holder) [holder, end] = [id, performance.now() + 2 * leaseLife];
+        if (performance.now() > end) break; // Its clock is wrong.
+        await delay(20 + Math.random() * 20);
+      }
     } catch (error) {
       console.warn(error); // The data of the page are being removed, for example.
     }
+    const extension = setInterval(() => claim().catch(() => {}), leaseLife / 4);
     try {
       return await work();
     } finally {
-      await release().catch(() => {});
-      database.close();
+      clearInterval(extension);
+      changeLease(database, name, (held) => (held.id === ownId ? {} : held)).catch(() => {}).then(() => database.close());
     }
   }
   function openLeases() {

@@ -162,12 +162,8 @@ impl SharedRow for Row {
     type Ask = ();
     type Value = Credential;
 
-    fn bind<'q>(query: SharedQuery<'q, Self>, asks: &[(AccountId, ())]) -> SharedQuery<'q, Self> {
+    fn bind<'q>(query: SharedQuery<'q>, asks: &[(AccountId, ())]) -> SharedQuery<'q> {
         query.bind(accounts(asks))
-    }
-
-    fn account(&self) -> AccountId {
-        self.account_id.into()
     }
 
     fn parse(self, (): (), asked_at: Instant) -> Result<Option<Credential>, StoreError> {

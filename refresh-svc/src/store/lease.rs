@@ -112,37 +112,38 @@ impl SharedRow for LeaseRow {
     // one of its rows while it has locked others.
     const STATEMENT: &'static str = concat!(
         "WITH free AS (
-             SELECT account_id AS id, attempt, length
+             SELECT credential.account_id AS id, asked.attempt, asked.length
              FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::float8[], $5::bigint[])
                   AS asked (id, attempt, before_first, length, stale_version)
-             JOIN vault.credential ON account_id = asked.id
-             WHERE version <= stale_version
-               AND auth_failed_at IS NULL
-               AND erased_at IS NULL
-               AND sealed_refresh_token IS NOT NULL
-               AND (lease_until IS NULL OR lease_until <= clock_timestamp()
-                    OR (lease_holder > before_first AND lease_holder < attempt))
-               AND (retry_after IS NULL OR retry_after <= clock_timestamp())
+             JOIN vault.credential ON credential.account_id = asked.id
+             WHERE credential.version <= asked.stale_version
+               AND credential.auth_failed_at IS NULL
+               AND credential.erased_at IS NULL
+               AND credential.sealed_refresh_token IS NOT NULL
+               AND (credential.lease_until IS NULL
+                    OR credential.lease_until <= clock_timestamp()
+                    OR (credential.lease_holder > asked.before_first
+                        AND credential.lease_holder < asked.attempt))
+               AND (credential.retry_after IS NULL
+                    OR credential.retry_after <= clock_timestamp())
              FOR UPDATE OF credential SKIP LOCKED)
          UPDATE vault.credential
-         SET lease_holder = attempt,
-             lease_until = clock_timestamp() + make_interval(secs => length),
+         SET lease_holder = free.attempt,
+             lease_until = clock_timestamp() + make_interval(secs => free.length),
              lease_epoch = lease_epoch + 1,
              intent_count = CASE WHEN intent_version = version THEN intent_count + 1 ELSE 1 END,
              intent_version = version,
              intent_at = clock_timestamp()
          FROM free
          WHERE account_id = free.id
-         RETURNING lease_epoch, ",
-        columns!()
+         RETURNING ",
+        columns!(),
+        ", lease_epoch"
     );
     type Ask = LeaseAsk;
     type Value = Lease;
 
-    fn bind<'q>(
-        query: SharedQuery<'q, Self>,
-        asks: &[(AccountId, LeaseAsk)],
-    ) -> SharedQuery<'q, Self> {
+    fn bind<'q>(query: SharedQuery<'q>, asks: &[(AccountId, LeaseAsk)]) -> SharedQuery<'q> {
         fn each<T>(
             asks: &[(AccountId, LeaseAsk)],
             of: impl Fn(AccountId, LeaseAsk) -> T,
@@ -157,10 +158,6 @@ impl SharedRow for LeaseRow {
             .bind(each(asks, |_, ask| ask.attempt.before_first))
             .bind(each(asks, |_, ask| seconds(ask.length)))
             .bind(each(asks, |_, ask| ask.stale_version))
-    }
-
-    fn account(&self) -> AccountId {
-        self.row.account()
     }
 
     fn parse(self, ask: LeaseAsk, asked_at: Instant) -> Result<Option<Lease>, StoreError> {

@@ -49,16 +49,12 @@ impl SharedRow for AttributesRow {
     type Ask = ();
     type Value = PolicyAttributes;
 
-    fn bind<'q>(query: SharedQuery<'q, Self>, asks: &[(AccountId, ())]) -> SharedQuery<'q, Self> {
+    fn bind<'q>(query: SharedQuery<'q>, asks: &[(AccountId, ())]) -> SharedQuery<'q> {
         query.bind(accounts(asks))
     }
 
-    fn account(&self) -> AccountId {
-        self.id.into()
-    }
-
     fn parse(self, (): (), _asked_at: Instant) -> Result<Option<PolicyAttributes>, StoreError> {
-        let account = self.account();
+        let account = self.id.into();
         let (Some(workspace), Some(provider), Some(scopes)) =
             (self.workspace_id, self.provider, self.granted_scopes)
         else {

@@ -1,16 +1,15 @@
-//! Statements about single accounts that calls share. Whoever gets a connection executes the
-//! statement for all who wait for one: if a thousand tokens expire at once, their reads and leases
-//! take some dozen round trips instead of thousands.
+//! Statements about single accounts that calls share. A call that finds all workers busy waits, and
+//! the next worker executes one statement for all who wait: if a thousand tokens expire at once,
+//! their reads and leases take some dozen round trips instead of thousands.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use latchkey_domain::AccountId;
-use sqlx::FromRow;
 use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::query::QueryAs;
-use sqlx::{Postgres, query_as};
+use sqlx::query::Query;
+use sqlx::{FromRow, Postgres, Row as _};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -20,11 +19,11 @@ use super::{Connections, Priority, STATEMENT, StoreError, within};
 
 /// Most accounts of one statement. It bounds the time for which a connection is held.
 const MAX_ACCOUNTS: usize = 100;
+/// Most workers of one statement. With more calls than these, calls share.
+const MAX_WORKERS: usize = 8;
 
-/// A row that such a statement returns for an account.
-pub(super) trait SharedRow:
-    for<'r> FromRow<'r, PgRow> + Debug + Send + Unpin + 'static
-{
+/// A row that such a statement returns for an account. Its first column is the account.
+pub(super) trait SharedRow: for<'r> FromRow<'r, PgRow> + Debug + Send + 'static {
     /// The statement.
     const STATEMENT: &'static str;
     /// What a call asks about its account. Calls that ask the same share the answer; others about
@@ -34,13 +33,7 @@ pub(super) trait SharedRow:
     type Value: Clone + Debug + Send + 'static;
 
     /// Binds the accounts and what is asked about them.
-    fn bind<'q>(
-        query: SharedQuery<'q, Self>,
-        asks: &[(AccountId, Self::Ask)],
-    ) -> SharedQuery<'q, Self>;
-
-    /// The account of this row.
-    fn account(&self) -> AccountId;
+    fn bind<'q>(query: SharedQuery<'q>, asks: &[(AccountId, Self::Ask)]) -> SharedQuery<'q>;
 
     /// Parses the row. `asked_at` is from before the statement. `None` if the row says that there
     /// is no such account.
@@ -48,11 +41,22 @@ pub(super) trait SharedRow:
 }
 
 /// Such a statement with its arguments.
-pub(super) type SharedQuery<'q, R> = QueryAs<'q, Postgres, R, PgArguments>;
+pub(super) type SharedQuery<'q> = Query<'q, Postgres, PgArguments>;
 type Answer<T> = Result<Option<T>, StoreError>;
 type Call<T> = oneshot::Sender<Answer<T>>;
 
-/// A call that waits for a connection.
+/// A statement, with the calls that wait for it.
+#[derive(Debug)]
+pub(super) struct SharedStatement<R: SharedRow>(Arc<Mutex<Queue<R>>>);
+
+#[derive(Debug)]
+struct Queue<R: SharedRow> {
+    /// In the order of the calls.
+    waiting: VecDeque<Waiting<R>>,
+    workers: usize,
+}
+
+/// A call that waits.
 #[derive(Debug)]
 struct Waiting<R: SharedRow> {
     account: AccountId,
@@ -60,16 +64,12 @@ struct Waiting<R: SharedRow> {
     call: Call<R::Value>,
 }
 
-/// The calls that wait for a connection, in their order.
-#[derive(Debug)]
-pub(super) struct SharedStatement<R: SharedRow>(Arc<Mutex<VecDeque<Waiting<R>>>>);
-
 /// The calls of one statement.
 type Batch<R> = HashMap<AccountId, (<R as SharedRow>::Ask, Vec<Call<<R as SharedRow>::Value>>)>;
 
 impl<R: SharedRow> SharedStatement<R> {
-    /// Executes the statement for one account, or lets another call do so. `None` if it returns no
-    /// row.
+    /// Executes the statement for one account, alone or together with other calls. `None` if it
+    /// returns no row.
     ///
     /// # Errors
     /// Returned if the database does not answer, or if the row cannot be parsed.
@@ -79,57 +79,74 @@ impl<R: SharedRow> SharedStatement<R> {
         account: AccountId,
         ask: R::Ask,
     ) -> Answer<R::Value> {
-        let (call, mut answered) = oneshot::channel();
-        self.queue().push_back(Waiting { account, ask, call });
-        let answer = loop {
-            tokio::select! {
-                biased;
-                answer = &mut answered => break answer,
-                held = connections.acquire(Priority::Fair) => {
-                    let held = held?;
-                    let batch = self.next();
-                    if batch.is_empty() {
-                        // Another call executes the statement.
-                        drop(held);
-                        break answered.await;
-                    }
-                    // A task of its own, because others wait for it if this call leaves.
-                    let _ = tokio::spawn(execute::<R>(held, batch)).await;
+        let (call, answered) = oneshot::channel();
+        let another = {
+            let mut queue = self.queue();
+            queue.waiting.push_back(Waiting { account, ask, call });
+            let another = queue.workers < MAX_WORKERS;
+            queue.workers += usize::from(another);
+            another
+        };
+        if another {
+            // A task, because others wait for its work too: a call may leave.
+            tokio::spawn(self.clone().work(connections.clone()));
+        }
+        // The task ends early only if the process stops.
+        answered.await.unwrap_or(Err(StoreError::Late(STATEMENT)))
+    }
+
+    /// Executes the statement until no call waits.
+    async fn work(self, connections: Connections) {
+        while self.has_work() {
+            match connections.acquire(Priority::Fair).await {
+                // A task of its own, because a panic must not end this worker.
+                Ok(held) => match self.next() {
+                    batch if batch.is_empty() => {}
+                    batch => drop(tokio::spawn(execute::<R>(held, batch)).await),
+                },
+                // Those who wait would wait as long, and get no connection either.
+                Err(error) => {
+                    let waiting = std::mem::take(&mut self.queue().waiting);
+                    answer(waiting.into_iter().map(|one| one.call), &Err(error));
                 }
             }
-        };
-        // Its task has ended early: the process stops.
-        answer.unwrap_or(Err(StoreError::Late(STATEMENT)))
+        }
+    }
+
+    /// Ends the worker if no call waits.
+    fn has_work(&self) -> bool {
+        let mut queue = self.queue();
+        let has_work = !queue.waiting.is_empty();
+        queue.workers -= usize::from(!has_work);
+        has_work
     }
 
     /// Removes the calls of the next statement from the queue.
     fn next(&self) -> Batch<R> {
-        let mut queue = self.queue();
+        let waiting = &mut self.queue().waiting;
         let mut next = Batch::<R>::new();
         let mut later = Vec::new();
         while next.len() < MAX_ACCOUNTS
-            && let Some(waiting) = queue.pop_front()
+            && let Some(one) = waiting.pop_front()
         {
-            if waiting.call.is_closed() {
+            if one.call.is_closed() {
                 // Its caller has left.
                 continue;
             }
-            let (ask, calls) = next
-                .entry(waiting.account)
-                .or_insert((waiting.ask, Vec::new()));
-            if *ask == waiting.ask {
-                calls.push(waiting.call);
+            let (ask, calls) = next.entry(one.account).or_insert((one.ask, Vec::new()));
+            if *ask == one.ask {
+                calls.push(one.call);
             } else {
-                later.push(waiting);
+                later.push(one);
             }
         }
-        for waiting in later.into_iter().rev() {
-            queue.push_front(waiting);
+        for one in later.into_iter().rev() {
+            waiting.push_front(one);
         }
         next
     }
 
-    fn queue(&self) -> MutexGuard<'_, VecDeque<Waiting<R>>> {
+    fn queue(&self) -> MutexGuard<'_, Queue<R>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -142,7 +159,10 @@ impl<R: SharedRow> Clone for SharedStatement<R> {
 
 impl<R: SharedRow> Default for SharedStatement<R> {
     fn default() -> Self {
-        Self(Arc::default())
+        Self(Arc::new(Mutex::new(Queue {
+            waiting: VecDeque::new(),
+            workers: 0,
+        })))
     }
 }
 
@@ -152,7 +172,7 @@ async fn execute<R: SharedRow>(mut held: HeldConnection, mut batch: Batch<R>) {
         .iter()
         .map(|(account, (ask, _))| (*account, *ask))
         .collect();
-    let query = R::bind(query_as(R::STATEMENT), &asks);
+    let query = R::bind(sqlx::query(R::STATEMENT), &asks);
     // Taken before the statement: the answer may be as old as this.
     let asked_at = Instant::now();
     let rows = match held.connection() {
@@ -162,8 +182,11 @@ async fn execute<R: SharedRow>(mut held: HeldConnection, mut batch: Batch<R>) {
     let rest = match held.finish(rows) {
         Ok(rows) => {
             for row in rows {
-                if let Some((ask, calls)) = batch.remove(&row.account()) {
-                    answer(calls, &row.parse(ask, asked_at));
+                let account = row.try_get::<Uuid, _>(0).map(AccountId::from);
+                let calls = account.ok().and_then(|account| batch.remove(&account));
+                if let Some((ask, calls)) = calls {
+                    let parsed = R::from_row(&row).map_err(StoreError::from);
+                    answer(calls, &parsed.and_then(|row| row.parse(ask, asked_at)));
                 }
             }
             Ok(None)

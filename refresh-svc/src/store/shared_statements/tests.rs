@@ -31,7 +31,7 @@ async fn waiting<R: SharedRow>(
         tokio::spawn(async move { statement.execute(&connections, account, ask).await })
     });
     let calls = calls.collect();
-    while statement.queue().len() < asks.len() {
+    while statement.queue().waiting.len() < asks.len() {
         tokio::task::yield_now().await;
     }
     calls
@@ -49,7 +49,7 @@ async fn reads_that_wait_for_a_connection_share_statements() {
     let unknown = AccountId::generate();
     accounts.push(unknown);
     // Two calls for the same account.
-    accounts.push(accounts[0]);
+    accounts.insert(1, accounts[0]);
     let asks: Vec<_> = accounts.iter().map(|account| (*account, ())).collect();
     let held = all_connections(&store).await;
     let calls = waiting(&store, &store.credentials, &asks).await;
@@ -67,21 +67,33 @@ async fn reads_that_wait_for_a_connection_share_statements() {
 }
 
 #[tokio::test]
-async fn a_row_that_cannot_be_parsed_harms_no_other_call() {
+async fn a_row_that_cannot_be_read_harms_no_other_call() {
     let database = TestDatabase::create().await;
     let store = store(&database).await;
-    let accounts = [connected(&database).await, connected(&database).await];
-    sqlx::query("UPDATE vault.credential SET provider = '' WHERE account_id = $1")
-        .bind(accounts[0].as_uuid())
+    let accounts = [
+        connected(&database).await,
+        connected(&database).await,
+        connected(&database).await,
+    ];
+    for (change, account) in ["provider = ''", "granted_scopes = '{NULL}'"]
+        .into_iter()
+        .zip(accounts)
+    {
+        sqlx::query(sqlx::AssertSqlSafe(format!(
+            "UPDATE vault.credential SET {change} WHERE account_id = $1"
+        )))
+        .bind(account.as_uuid())
         .execute(database.pool())
         .await
         .unwrap();
+    }
     let held = all_connections(&store).await;
     let asks = accounts.map(|account| (account, ()));
     let mut calls = waiting(&store, &store.credentials, &asks).await.into_iter();
     drop(held);
     let mut next = async || calls.next().unwrap().await.unwrap();
     assert!(matches!(next().await, Err(StoreError::Unreadable { .. })));
+    assert!(matches!(next().await, Err(StoreError::Database(_))));
     assert!(next().await.unwrap().is_some());
 }
 
@@ -100,7 +112,7 @@ async fn a_call_that_leaves_takes_no_answer_of_others_with_it() {
         .unwrap();
     // The first call reads both rows.
     held.pop();
-    while !store.credentials.queue().is_empty() {
+    while !store.credentials.queue().waiting.is_empty() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     calls.remove(0).abort();
@@ -110,11 +122,65 @@ async fn a_call_that_leaves_takes_no_answer_of_others_with_it() {
     assert!(answer.unwrap().unwrap().unwrap().is_some());
 }
 
+#[tokio::test]
+async fn nobody_waits_for_a_database_that_gives_no_connection() {
+    let database = TestDatabase::create().await;
+    let store = store(&database).await;
+    let account = connected(&database).await;
+    let held = all_connections(&store).await;
+    let calls = waiting(&store, &store.credentials, &[(account, ()); 20]).await;
+    let closed = store.connections.pool().close();
+    drop(held);
+    closed.await;
+    for call in calls {
+        assert!(call.await.unwrap().is_err());
+    }
+    assert!(store.credentials.queue().waiting.is_empty());
+    while store.credentials.queue().workers > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
 fn lease(holder: &Holder) -> LeaseAsk {
     LeaseAsk {
         attempt: holder.next(),
         length: Duration::from_mins(1),
         stale_version: 1,
+    }
+}
+
+// R33
+#[tokio::test]
+async fn each_account_of_a_statement_gets_its_own_lease() {
+    let database = TestDatabase::create().await;
+    let store = store(&database).await;
+    let mut asks = Vec::new();
+    for minutes in 1..=10 {
+        let ask = LeaseAsk {
+            length: Duration::from_mins(minutes),
+            // The rows have version 1.
+            stale_version: i64::from(minutes != 5),
+            ..lease(&Holder::new())
+        };
+        asks.push((connected(&database).await, ask));
+    }
+    let held = all_connections(&store).await;
+    let calls = waiting(&store, &store.leases, &asks).await;
+    drop(held);
+    for (call, (account, ask)) in calls.into_iter().zip(asks) {
+        let leased = call.await.unwrap().unwrap();
+        let (holder, minutes): (Option<Uuid>, Option<f64>) = sqlx::query_as(
+            "SELECT lease_holder, extract(epoch FROM lease_until - now())::float8 / 60
+             FROM vault.credential WHERE account_id = $1",
+        )
+        .bind(account.as_uuid())
+        .fetch_one(database.pool())
+        .await
+        .unwrap();
+        assert_eq!(leased.is_some(), ask.stale_version == 1);
+        assert_eq!(holder, leased.map(|_| ask.attempt.id()));
+        let wanted = ask.length.as_secs_f64() / 60.0;
+        assert!(minutes.is_none_or(|minutes| (wanted - 0.9..=wanted).contains(&minutes)));
     }
 }
 
