@@ -12,7 +12,9 @@ mod faults;
 mod key_sample;
 mod keys;
 mod lease;
+mod leasing;
 mod lookup;
+mod policy_attributes;
 mod renewal;
 mod replaced_grants;
 mod shared_statements;
@@ -29,6 +31,7 @@ pub use commit::{DeadReason, FailureRecord, NewTokens};
 pub(crate) use connections::{
     Connections, DatabaseServes, LONG_STATEMENT, Priority, STATEMENT, WHOLE_TABLE, within,
 };
+pub(crate) use credential::columns;
 pub use credential::{Credential, Failure};
 pub use erase::Erased;
 pub use error::StoreError;
@@ -37,37 +40,10 @@ pub(crate) use faults::{Fault, Faults};
 pub use key_sample::SampleToken;
 pub use keys::{Resealed, SealedTokens};
 pub use lease::{Holder, Lease};
-pub use lookup::{HandleMatch, PolicyAttributes};
+pub use lookup::HandleMatch;
+pub use policy_attributes::PolicyAttributes;
 pub use replaced_grants::Replaced;
 use shared_statements::SharedStatement;
-
-/// The columns of a [`Credential`]. Durations are computed by the database, because its
-/// clock decides on leases and back-offs.
-macro_rules! columns {
-    () => {
-        "account_id, workspace_id, user_id, provider, issuer, subject,
-         sealed_access_token, access_token_expires_at, sealed_refresh_token,
-         granted_scopes, authenticated_at, last_refreshed_at, version,
-         failure_class, failure_count,
-         GREATEST(extract(epoch FROM retry_after - clock_timestamp())::float8, 0) AS retry_in,
-         auth_failed_at, erased_at, revoked_at_provider,
-         GREATEST(extract(epoch FROM lease_until - clock_timestamp())::float8, 0) AS lease_left,
-         CASE WHEN intent_version = version THEN intent_count ELSE 0 END AS attempts,
-         unreadable_version IS NOT DISTINCT FROM version AS answered_unreadably,
-         CASE WHEN refused_version = version THEN refused_count ELSE 0 END AS refusals,
-         CASE WHEN refused_version = version
-              THEN GREATEST(extract(epoch FROM clock_timestamp() - refused_since)::float8, 0)
-              END AS refused_for,
-         CASE WHEN client_version = version THEN client_id END AS client_id,
-         CASE WHEN refresh_token_version = version THEN refresh_token_expires_at END
-             AS grant_expires_at,
-         GREATEST(extract(epoch FROM forced_at + interval '1 minute' - clock_timestamp())::float8, 0)
-             AS force_in,
-         CASE WHEN auth_failed_at IS NOT NULL THEN claims END AS claims,
-         change_number"
-    };
-}
-pub(crate) use columns;
 
 /// A statement that returns the columns of credentials.
 type CredentialQuery<'q> = QueryAs<'q, Postgres, credential::Row, PgArguments>;
@@ -77,7 +53,7 @@ type CredentialQuery<'q> = QueryAs<'q, Postgres, credential::Row, PgArguments>;
 pub struct Store {
     connections: Connections,
     credentials: SharedStatement<credential::Row>,
-    attributes: SharedStatement<lookup::AttributesRow>,
+    attributes: SharedStatement<policy_attributes::Row>,
     leases: SharedStatement<lease::LeaseRow>,
 }
 

@@ -18,7 +18,9 @@ use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
-use super::StoreError;
+use super::error::StoreError;
+#[cfg(test)]
+use super::faults::Faults;
 use crate::metrics;
 
 /// Share of the pool that reads and leases may use, so that storing a refresh never
@@ -62,7 +64,7 @@ pub(crate) struct Connections {
     observations: Arc<Mutex<Observations>>,
     outbox: OutboxWaker,
     #[cfg(test)]
-    faults: Arc<super::Faults>,
+    faults: Arc<Faults>,
 }
 
 /// When the database last answered and last failed.
@@ -93,7 +95,7 @@ impl Connections {
 
     /// Faults of the next statement.
     #[cfg(test)]
-    pub(crate) fn faults(&self) -> Arc<super::Faults> {
+    pub(crate) fn faults(&self) -> Arc<Faults> {
         Arc::clone(&self.faults)
     }
 

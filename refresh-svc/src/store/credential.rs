@@ -8,8 +8,36 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::error::StoreError;
 use super::shared_statements::{SharedQuery, SharedRow, accounts};
-use super::{StoreError, columns};
+
+/// The columns of a [`Credential`]. Durations are computed by the database, because its
+/// clock decides on leases and back-offs.
+macro_rules! columns {
+    () => {
+        "account_id, workspace_id, user_id, provider, issuer, subject,
+         sealed_access_token, access_token_expires_at, sealed_refresh_token,
+         granted_scopes, authenticated_at, last_refreshed_at, version,
+         failure_class, failure_count,
+         GREATEST(extract(epoch FROM retry_after - clock_timestamp())::float8, 0) AS retry_in,
+         auth_failed_at, erased_at, revoked_at_provider,
+         GREATEST(extract(epoch FROM lease_until - clock_timestamp())::float8, 0) AS lease_left,
+         CASE WHEN intent_version = version THEN intent_count ELSE 0 END AS attempts,
+         unreadable_version IS NOT DISTINCT FROM version AS answered_unreadably,
+         CASE WHEN refused_version = version THEN refused_count ELSE 0 END AS refusals,
+         CASE WHEN refused_version = version
+              THEN GREATEST(extract(epoch FROM clock_timestamp() - refused_since)::float8, 0)
+              END AS refused_for,
+         CASE WHEN client_version = version THEN client_id END AS client_id,
+         CASE WHEN refresh_token_version = version THEN refresh_token_expires_at END
+             AS grant_expires_at,
+         GREATEST(extract(epoch FROM forced_at + interval '1 minute' - clock_timestamp())::float8, 0)
+             AS force_in,
+         CASE WHEN auth_failed_at IS NOT NULL THEN claims END AS claims,
+         change_number"
+    };
+}
+pub(crate) use columns;
 
 /// A failure since the last success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

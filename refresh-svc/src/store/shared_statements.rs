@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::connections::HeldConnection;
-use super::{Connections, Priority, STATEMENT, StoreError, within};
+use super::connections::{Connections, HeldConnection, Priority, STATEMENT, within};
+use super::error::StoreError;
 
 /// Most accounts of one statement. It bounds the time for which a connection is held.
 const MAX_ACCOUNTS: usize = 100;

@@ -178,7 +178,7 @@ async fn each_account_of_a_statement_gets_its_own_lease() {
         .await
         .unwrap();
         assert_eq!(leased.is_some(), ask.stale_version == 1);
-        assert_eq!(holder, leased.map(|_| ask.attempt.id()));
+        assert_eq!(holder, leased.map(|_| ask.attempt.this));
         let wanted = ask.length.as_secs_f64() / 60.0;
         assert!(minutes.is_none_or(|minutes| (wanted - 0.9..=wanted).contains(&minutes)));
     }
@@ -197,7 +197,7 @@ async fn one_of_several_attempts_for_the_same_account_gets_the_lease() {
     let mut leased = Vec::new();
     for (call, (_, ask)) in calls.into_iter().zip(asks) {
         if let Some(lease) = call.await.unwrap().unwrap() {
-            assert_eq!(lease.holder, ask.attempt.id());
+            assert_eq!(lease.holder, ask.attempt.this);
             leased.push(lease);
         }
     }
