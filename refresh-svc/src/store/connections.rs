@@ -25,7 +25,7 @@ use crate::metrics;
 
 /// Share of the pool that reads and leases may use, so that storing a refresh never
 /// waits for them.
-pub(super) const FAIR_SHARE: (u32, u32) = (5, 8);
+const FAIR_SHARE: (u32, u32) = (5, 8);
 
 /// Deadline of a fair permit. A burst of calls is over by then, and callers have
 /// deadlines of their own.
@@ -91,6 +91,12 @@ impl Connections {
             #[cfg(test)]
             faults: Arc::default(),
         }
+    }
+
+    /// Number of reads and leases that get a connection at once.
+    #[cfg(test)]
+    pub(crate) fn fair_permits_left(&self) -> usize {
+        self.fair_permits.available_permits()
     }
 
     /// Faults of the next statement.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::credential::{self, Credential, columns};
 use super::error::StoreError;
-use super::shared_statements::{SharedQuery, SharedRow};
+use super::shared_statements::{SharedQuery, SharedRow, accounts};
 
 /// An acquired lease. It exists only in the row and expires by itself.
 #[derive(Debug, Clone)]
@@ -135,20 +135,15 @@ impl SharedRow for LeaseRow {
     type Value = Lease;
 
     fn bind<'q>(query: SharedQuery<'q>, asks: &[(AccountId, LeaseAsk)]) -> SharedQuery<'q> {
-        fn each<T>(
-            asks: &[(AccountId, LeaseAsk)],
-            of: impl Fn(AccountId, LeaseAsk) -> T,
-        ) -> Vec<T> {
-            asks.iter()
-                .map(|(account, ask)| of(*account, *ask))
-                .collect()
+        fn each<T>(asks: &[(AccountId, LeaseAsk)], of: impl Fn(&LeaseAsk) -> T) -> Vec<T> {
+            asks.iter().map(|(_, ask)| of(ask)).collect()
         }
         query
-            .bind(each(asks, |account, _| account.as_uuid()))
-            .bind(each(asks, |_, ask| ask.attempt.this))
-            .bind(each(asks, |_, ask| ask.attempt.before_first))
-            .bind(each(asks, |_, ask| ask.length.as_secs_f64()))
-            .bind(each(asks, |_, ask| ask.stale_version))
+            .bind(accounts(asks))
+            .bind(each(asks, |ask| ask.attempt.this))
+            .bind(each(asks, |ask| ask.attempt.before_first))
+            .bind(each(asks, |ask| ask.length.as_secs_f64()))
+            .bind(each(asks, |ask| ask.stale_version))
     }
 
     fn parse(self, ask: LeaseAsk, asked_at: Instant) -> Result<Option<Lease>, StoreError> {

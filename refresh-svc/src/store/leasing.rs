@@ -13,10 +13,10 @@ impl Store {
     /// the intent in the same statement, so that a crash can be detected.
     ///
     /// Returns `None` if another holder has the lease, the version has changed, the
-    /// grant is dead, erased or without a refresh token, a back-off has not ended, or another
-    /// transaction is writing the row: read the row to know which. A lease that an earlier attempt of the same holder
-    /// has is taken over: that refresh has ended, and either its result or the
-    /// database's answer was lost.
+    /// grant is dead, erased or without a refresh token, a back-off has not ended, or
+    /// another transaction is writing the row: read the row to know which. A lease that an
+    /// earlier attempt of the same holder has is taken over: that refresh has ended, and
+    /// either its result or the database's answer was lost.
     ///
     /// # Errors
     /// Returned if the database does not answer.
@@ -77,17 +77,13 @@ impl Store {
     /// # Errors
     /// Returned if the database does not answer; then the lease expires by itself.
     pub async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
-        let query = sqlx::query(
+        self.end(
+            lease,
             "UPDATE vault.credential
              SET lease_holder = NULL, lease_until = NULL
              WHERE account_id = $1 AND lease_holder = $2 AND lease_epoch = $3",
         )
-        .bind(lease.credential.account.as_uuid())
-        .bind(lease.holder)
-        .bind(lease.epoch);
-        let mut held = self.connections.acquire(Priority::Immediate).await?;
-        let done = within(STATEMENT, query.execute(held.connection()?)).await;
-        held.finish(done).map(drop)
+        .await
     }
 
     /// Releases a lease that is still held and under which no refresh token was sent:
@@ -97,7 +93,8 @@ impl Store {
     /// Returned if the database does not answer; then the lease expires by itself, and
     /// the intent remains.
     pub async fn release_unused(&self, lease: &Lease) -> Result<(), StoreError> {
-        let query = sqlx::query(
+        self.end(
+            lease,
             "UPDATE vault.credential
              SET lease_holder = NULL, lease_until = NULL,
                  intent_version = CASE WHEN intent_count > 1 THEN intent_version END,
@@ -105,9 +102,16 @@ impl Store {
                  intent_count = GREATEST(intent_count - 1, 0)
              WHERE account_id = $1 AND lease_holder = $2 AND lease_epoch = $3",
         )
-        .bind(lease.credential.account.as_uuid())
-        .bind(lease.holder)
-        .bind(lease.epoch);
+        .await
+    }
+
+    /// Executes a statement that ends the lease of an account (`$1`), a holder (`$2`) and an
+    /// epoch (`$3`).
+    async fn end(&self, lease: &Lease, statement: &'static str) -> Result<(), StoreError> {
+        let query = sqlx::query(statement)
+            .bind(lease.credential.account.as_uuid())
+            .bind(lease.holder)
+            .bind(lease.epoch);
         let mut held = self.connections.acquire(Priority::Immediate).await?;
         let done = within(STATEMENT, query.execute(held.connection()?)).await;
         held.finish(done).map(drop)

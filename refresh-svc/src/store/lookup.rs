@@ -1,4 +1,4 @@
-//! Lookup of accounts by handle, and of the attributes that a policy needs.
+//! Lookup of accounts by handle, and of what a policy needs of them.
 
 use latchkey_domain::{AccountId, Handle, ProviderName, WorkspaceId};
 use uuid::Uuid;

@@ -4,8 +4,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::FutureExt as _;
 use latchkey_domain::AccountId;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
@@ -91,7 +93,7 @@ impl<R: SharedRow> SharedStatement<R> {
             // A task, because others wait for its work too: a call may leave.
             tokio::spawn(self.clone().work(connections.clone()));
         }
-        // The task ends early only if the process stops.
+        // The statement panicked, or the process stops.
         answered.await.unwrap_or(Err(StoreError::Late(STATEMENT)))
     }
 
@@ -99,11 +101,14 @@ impl<R: SharedRow> SharedStatement<R> {
     async fn work(self, connections: Connections) {
         while self.has_work() {
             match connections.acquire(Priority::Fair).await {
-                // A task of its own, because a panic must not end this worker.
-                Ok(held) => match self.next() {
-                    batch if batch.is_empty() => {}
-                    batch => drop(tokio::spawn(execute::<R>(held, batch)).await),
-                },
+                Ok(held) => {
+                    let batch = self.next();
+                    if !batch.is_empty() {
+                        let executed = AssertUnwindSafe(execute::<R>(held, batch));
+                        // Calls that are left without an answer get an error, and others go on.
+                        let _ = executed.catch_unwind().await;
+                    }
+                }
                 // Those who wait would wait as long, and get no connection either.
                 Err(error) => {
                     let waiting = std::mem::take(&mut self.queue().waiting);
@@ -196,9 +201,9 @@ async fn execute<R: SharedRow>(mut held: HeldConnection, mut batch: Batch<R>) {
     answer(batch.into_values().flat_map(|(_, calls)| calls), &rest);
 }
 
-/// The accounts of a statement that asks nothing else.
-pub(super) fn accounts(asks: &[(AccountId, ())]) -> Vec<Uuid> {
-    asks.iter().map(|(account, ())| account.as_uuid()).collect()
+/// The accounts that are asked about, in their order.
+pub(super) fn accounts<A>(asks: &[(AccountId, A)]) -> Vec<Uuid> {
+    asks.iter().map(|(account, _)| account.as_uuid()).collect()
 }
 
 fn answer<T: Clone>(calls: impl IntoIterator<Item = Call<T>>, answer: &Answer<T>) {

@@ -5,16 +5,14 @@ use latchkey_testkit::TestDatabase;
 use tokio::task::JoinHandle;
 
 use super::super::Store;
-use super::super::connections::FAIR_SHARE;
 use super::super::lease::{Holder, LeaseAsk};
 use super::super::tests::{connected, store};
 use super::*;
 
 /// Takes all connections that reads may have.
 async fn all_connections(store: &Store) -> Vec<HeldConnection> {
-    let (share, of) = FAIR_SHARE;
     let mut held = Vec::new();
-    for _ in 0..store.connections.pool().options().get_max_connections() * share / of {
+    for _ in 0..store.connections.fair_permits_left() {
         held.push(store.connections.acquire(Priority::Fair).await.unwrap());
     }
     held
@@ -110,7 +108,7 @@ async fn a_call_that_leaves_takes_no_answer_of_others_with_it() {
         .execute(&mut *lock)
         .await
         .unwrap();
-    // The first call reads both rows.
+    // One worker reads both rows.
     held.pop();
     while !store.credentials.queue().waiting.is_empty() {
         tokio::time::sleep(Duration::from_millis(1)).await;
