@@ -9,8 +9,10 @@ use tonic::Code;
 
 use crate::support::{Token, World, eventually, refusal, slow};
 
-/// Enough to use every connection that reads may use.
-const READERS: usize = 12;
+/// Connections of the replica.
+const CONNECTIONS: &str = "8";
+/// Connections that reads may use, of these.
+const READ_CONNECTIONS: usize = 5;
 
 // Packets are dropped silently; new connections work. Reads, a refresh that must be
 // stored and the readiness check recover by themselves.
@@ -18,11 +20,11 @@ const READERS: usize = 12;
 async fn a_connection_that_drops_packets_silently_is_replaced_without_a_restart() {
     let world = World::uncached()
         .await
-        .with("DATABASE_MAX_CONNECTIONS", "16");
+        .with("DATABASE_MAX_CONNECTIONS", CONNECTIONS);
     let (world, proxy) = world.behind_a_proxy().await;
     let (replica, client) = world.served().await;
     let mut accounts = Vec::new();
-    for _ in 0..READERS {
+    for _ in 0..READ_CONNECTIONS {
         let account = world
             .connect(Flavour::Google, "ada", Token::Expires(3000))
             .await;
@@ -34,7 +36,6 @@ async fn a_connection_that_drops_packets_silently_is_replaced_without_a_restart(
             .into_iter()
             .all(|answer| answer.is_ok())
     };
-    // Opens as many connections as the readers need.
     eventually(async || read_all().await.then_some(())).await;
     let strict = world.expired(Flavour::Oidc).await;
     world.demo.inject(slow(700));
@@ -46,11 +47,8 @@ async fn a_connection_that_drops_packets_silently_is_replaced_without_a_restart(
         .execute(&mut *lock)
         .await
         .unwrap();
-    let stuck = tokio::spawn({
-        let client = client.clone();
-        let ids: Vec<_> = accounts.iter().map(|account| account.id).collect();
-        async move { join_all(ids.iter().map(|id| client.get(id))).await }
-    });
+    // One call after another: calls at once would share a statement.
+    let mut stuck = Vec::new();
     eventually(async || {
         let waiting: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM pg_stat_activity
@@ -59,7 +57,12 @@ async fn a_connection_that_drops_packets_silently_is_replaced_without_a_restart(
         .fetch_one(world.database.pool())
         .await
         .unwrap();
-        (waiting >= 9).then_some(())
+        let all_wait = usize::try_from(waiting).unwrap() > READ_CONNECTIONS;
+        if !all_wait {
+            let (client, id) = (client.clone(), accounts[stuck.len() % accounts.len()].id);
+            stuck.push(tokio::spawn(async move { client.get(id).await }));
+        }
+        all_wait.then_some(())
     })
     .await;
 
@@ -69,7 +72,8 @@ async fn a_connection_that_drops_packets_silently_is_replaced_without_a_restart(
     eventually(async || read_all().await.then_some(())).await;
     eventually(async || replica.is_ready().await.then_some(())).await;
     // No call waits for a lost answer.
-    for answer in stuck.await.unwrap() {
+    for answer in join_all(stuck).await {
+        let answer = answer.unwrap();
         if answer.is_err() {
             assert_eq!(refusal(answer).reason, "STORE_UNAVAILABLE");
         }
