@@ -33,7 +33,7 @@ pub use pruning::{PRUNE_BATCH, PruneRule, prune, prune_audit, prune_once};
 pub use sweeping::{SWEEP_WINDOW, Sweep};
 pub use time_limit::{ANSWER, UNHURRIED, within};
 
-use connection_checks::ServerLimits;
+use connection_checks::ServerSettings;
 
 /// Default number of connections of a pool.
 const USUAL_CONNECTIONS: u32 = 16;
@@ -54,7 +54,7 @@ const NAME: &str = "DATABASE_URL";
 /// The URL is missing or is not valid, or the number is out of bounds.
 pub fn pool(environment: &Environment, service: &str) -> Result<PgPool, ConfigErrors> {
     pool_metrics::describe();
-    pool_with(environment, service, ServerLimits::FOR_A_SERVICE)
+    pool_with(environment, service, ServerSettings::FOR_A_SERVICE)
 }
 
 /// The same for a command of an operator, whose statements have no time limit. It connects once,
@@ -66,7 +66,7 @@ pub async fn pool_of_command(
     environment: &Environment,
     command: &str,
 ) -> Result<PgPool, OpenError> {
-    let pool = pool_with(environment, command, ServerLimits::FOR_A_COMMAND)?;
+    let pool = pool_with(environment, command, ServerSettings::FOR_A_COMMAND)?;
     let connection = connect_once(&pool.connect_options()).await?;
     // It was only tried out, so it does not matter how it ends.
     let _ = connection.close().await;
@@ -76,13 +76,13 @@ pub async fn pool_of_command(
 fn pool_with(
     environment: &Environment,
     name: &str,
-    limits: ServerLimits,
+    settings: ServerSettings,
 ) -> Result<PgPool, ConfigErrors> {
     read_all! {
         let options = options(environment);
         let most = environment.number("DATABASE_MAX_CONNECTIONS", USUAL_CONNECTIONS, CONNECTIONS);
     }
-    Ok(limits
+    Ok(settings
         .apply_to(PgPoolOptions::new())
         .max_connections(most)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -108,7 +108,7 @@ pub fn occasional_pool(pool: &PgPool, connections: u32, idle_for: Duration) -> P
 }
 
 fn connect_apart(pool: &PgPool, options: PgPoolOptions) -> PgPool {
-    ServerLimits::FOR_A_LONG_WAIT
+    ServerSettings::FOR_A_LONG_WAIT
         .apply_to(options)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_lazy_with((*pool.connect_options()).clone())

@@ -45,20 +45,25 @@ pub fn return_untested(mut connection: PoolConnection<Postgres>) {
     ));
 }
 
-/// Time limits of the server for each connection, so that a client that is gone keeps neither locks
-/// nor a backend. They are set by `SET`, because pgbouncer refuses start-up options.
+/// Settings of the server for each connection: time limits, so that a client that is gone keeps
+/// neither locks nor a backend, and how statements are planned. They are set by `SET`, because
+/// pgbouncer refuses start-up options.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ServerLimits {
+pub(super) struct ServerSettings {
     statement: &'static str,
     lock: &'static str,
     idle_in_transaction: &'static str,
+    plan_cache_mode: &'static str,
 }
 
-impl ServerLimits {
+impl ServerSettings {
     pub(super) const FOR_A_SERVICE: Self = Self {
         statement: "30s",
         lock: "5s",
         idle_in_transaction: "30s",
+        // Each connection plans a statement once. PostgreSQL would plan it five times, and every
+        // time if it has an array with fewer elements than are estimated (decision 42).
+        plan_cache_mode: "force_generic_plan",
     };
 
     /// The limit is longer than a relay waits for the broker.
@@ -69,10 +74,11 @@ impl ServerLimits {
 
     pub(super) const FOR_A_COMMAND: Self = Self {
         statement: "0",
+        plan_cache_mode: "auto",
         ..Self::FOR_A_SERVICE
     };
 
-    /// Options of a pool that sets these limits and tests its connections.
+    /// Options of a pool that sets these settings and tests its connections.
     pub(super) fn apply_to(self, options: PgPoolOptions) -> PgPoolOptions {
         options
             // It has no time limit, and does not detect a read-only server.
@@ -104,6 +110,7 @@ impl ServerLimits {
             "SELECT set_config('statement_timeout', $1, false),
                     set_config('lock_timeout', $2, false),
                     set_config('idle_in_transaction_session_timeout', $3, false),
+                    set_config('plan_cache_mode', $4, false),
                     set_config('tcp_keepalives_idle', '30', false),
                     set_config('tcp_keepalives_interval', '5', false),
                     set_config('tcp_keepalives_count', '3', false),
@@ -112,6 +119,7 @@ impl ServerLimits {
         .bind(self.statement)
         .bind(self.lock)
         .bind(self.idle_in_transaction)
+        .bind(self.plan_cache_mode)
         .execute(&mut *connection)
         .await?;
         if takes_writes(connection).await? {

@@ -112,3 +112,27 @@ async fn the_server_gives_up_too() {
         assert_eq!(set, value, "{setting}");
     }
 }
+
+// An array with one element makes PostgreSQL prefer a new plan for each execution.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_plans_a_statement_once() {
+    const STATEMENT: &str = "SELECT count(*) FROM unnest($1::int8[])";
+    let database = TestDatabase::create().await;
+    let pool = pool_at(&database.url(Role::Auth));
+    let mut connection = pool.acquire().await.unwrap();
+    for _ in 0..10 {
+        sqlx::query(STATEMENT)
+            .bind(vec![1_i64])
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+    }
+    let plans: (i64, i64) = sqlx::query_as(
+        "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement = $1",
+    )
+    .bind(STATEMENT)
+    .fetch_one(&mut *connection)
+    .await
+    .unwrap();
+    assert_eq!(plans, (10, 0));
+}
