@@ -50,17 +50,17 @@ pub fn return_untested(mut connection: PoolConnection<Postgres>) {
 /// pgbouncer refuses start-up options.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ServerSettings {
-    statement: &'static str,
-    lock: &'static str,
-    idle_in_transaction: &'static str,
+    statement_timeout: &'static str,
+    lock_timeout: &'static str,
+    idle_in_transaction_session_timeout: &'static str,
     plan_cache_mode: &'static str,
 }
 
 impl ServerSettings {
     pub(super) const FOR_A_SERVICE: Self = Self {
-        statement: "30s",
-        lock: "5s",
-        idle_in_transaction: "30s",
+        statement_timeout: "30s",
+        lock_timeout: "5s",
+        idle_in_transaction_session_timeout: "30s",
         // Each connection plans a statement once. PostgreSQL would plan it five times, and every
         // time if it has an array with fewer elements than are estimated (decision 42).
         plan_cache_mode: "force_generic_plan",
@@ -68,12 +68,12 @@ impl ServerSettings {
 
     /// The limit is longer than a relay waits for the broker.
     pub(super) const FOR_A_LONG_WAIT: Self = Self {
-        idle_in_transaction: "90s",
+        idle_in_transaction_session_timeout: "90s",
         ..Self::FOR_A_SERVICE
     };
 
     pub(super) const FOR_A_COMMAND: Self = Self {
-        statement: "0",
+        statement_timeout: "0",
         plan_cache_mode: "auto",
         ..Self::FOR_A_SERVICE
     };
@@ -116,9 +116,9 @@ impl ServerSettings {
                     set_config('tcp_keepalives_count', '3', false),
                     set_config('tcp_user_timeout', '30000', false)",
         )
-        .bind(self.statement)
-        .bind(self.lock)
-        .bind(self.idle_in_transaction)
+        .bind(self.statement_timeout)
+        .bind(self.lock_timeout)
+        .bind(self.idle_in_transaction_session_timeout)
         .bind(self.plan_cache_mode)
         .execute(&mut *connection)
         .await?;
