@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use devstack::{Options, ServiceId, Stack};
+use latchkey_config::Environment;
 use latchkey_servers::Progress;
 use sqlx::{AssertSqlSafe, PgPool};
 
@@ -18,9 +19,7 @@ const SERVICES: [ServiceId; 3] = [ServiceId::Auth, ServiceId::Sync, ServiceId::R
 /// The roles of the services in the stack.
 const ROLES: [&str; 3] = ["auth_svc", "sync_svc", "refresh_svc"];
 /// What a new session of a role logs: each statement, and those within triggers and foreign keys.
-/// Old rows are deleted by sessions of the test, which plan as those of the services.
-const EXPLAIN: [(&str, &str); 9] = [
-    ("plan_cache_mode", "force_generic_plan"),
+const EXPLAIN: [(&str, &str); 8] = [
     ("session_preload_libraries", "auto_explain"),
     ("auto_explain.log_min_duration", "0"),
     ("auto_explain.log_analyze", "on"),
@@ -129,8 +128,8 @@ impl Testbed {
             let directory = self.stack.directory();
             return Err(error.context(format!("the logs are in {}", directory.display())));
         }
-        let auth = self.pool_of(ServiceId::Auth).await?;
-        let sync = self.pool_of(ServiceId::Sync).await?;
+        let auth = self.pool_of(ServiceId::Auth)?;
+        let sync = self.pool_of(ServiceId::Sync)?;
         let used = self.log()?.len();
         workload::clean_up(&auth, &sync).await?;
         let log = self.log()?;
@@ -196,10 +195,11 @@ impl Testbed {
         first..self.people
     }
 
-    /// A connection with the role of a service, whose statements are explained.
-    async fn pool_of(&mut self, id: ServiceId) -> anyhow::Result<PgPool> {
-        let url = self.variable(id, "DATABASE_URL")?;
-        Ok(PgPool::connect(&url).await?)
+    /// A pool as a service has it, whose statements are explained.
+    fn pool_of(&mut self, id: ServiceId) -> anyhow::Result<PgPool> {
+        const URL: &str = "DATABASE_URL";
+        let environment = Environment::from_iter([(URL, self.variable(id, URL)?)]);
+        Ok(latchkey_service::database::pool(&environment, "plans")?)
     }
 
     /// Returns a variable with which a service is started.
