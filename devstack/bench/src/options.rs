@@ -162,7 +162,7 @@ impl LoginOptions {
 
     /// Returns the number of sign-ins that are recorded and repeated, and of events.
     pub fn recorded(&self) -> usize {
-        if self.quick { 500 } else { 4_000 }
+        if self.quick { 500 } else { 10_000 }
     }
 
     /// Returns the duration of the open loop at half load.

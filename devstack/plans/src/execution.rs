@@ -33,6 +33,9 @@ pub struct Node {
     /// The index that is read.
     #[serde(rename = "Index Name")]
     pub index: Option<String>,
+    /// The condition by which the index is searched.
+    #[serde(rename = "Index Cond")]
+    pub index_condition: Option<String>,
     /// Rows that it returned each time.
     #[serde(rename = "Actual Rows", default)]
     pub rows: f64,
@@ -67,6 +70,11 @@ impl Node {
         let mut found = vec![self];
         found.extend(self.children.iter().flat_map(Self::all));
         found
+    }
+
+    /// Whether it reads the table from its beginning, in the order of its rows or of an index.
+    pub fn reads_from_the_beginning(&self) -> bool {
+        self.kind == "Seq Scan" || (self.index.is_some() && self.index_condition.is_none())
     }
 
     /// Returns the table with its schema, such as `auth.session`.

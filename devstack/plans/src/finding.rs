@@ -60,7 +60,7 @@ fn of_node(execution: &Execution, node: &Node, growing: &BTreeSet<String>) -> Op
     let table = node.table().filter(|table| growing.contains(table))?;
     let removed = node.removed * node.loops;
     let read = removed + node.rows * node.loops;
-    let problem = if node.kind == "Seq Scan" && read > MOST_ROWS {
+    let problem = if node.reads_from_the_beginning() && read > MOST_ROWS {
         "the whole table is read".to_owned()
     } else if removed > MOST_ROWS {
         format!("more than {MOST_ROWS} rows are read for nothing")
@@ -109,11 +109,22 @@ mod tests {
         })
     }
 
+    fn whole_index() -> Value {
+        json!({
+            "Node Type": "Index Only Scan", "Schema": "auth", "Relation Name": "session",
+            "Index Name": "session_pkey", "Actual Rows": 500, "Actual Loops": 1,
+            "Shared Hit Blocks": 4
+        })
+    }
+
     #[test]
     fn a_plan_that_reads_one_row_by_an_index_is_right() {
         assert!(found(&session("Index Scan", 1, 0, 4)).is_empty());
         // A limit ends the scan.
         assert!(found(&session("Seq Scan", 1, 0, 1)).is_empty());
+        let mut searched = whole_index();
+        searched["Index Cond"] = json!("(user_id = $1)");
+        assert!(found(&searched).is_empty());
     }
 
     #[test]
@@ -127,6 +138,7 @@ mod tests {
         assert_eq!(removed, "more than 200 rows are read for nothing");
         let buffers = problem(&session("Index Scan", 1, 0, 101));
         assert_eq!(buffers, "more than 100 buffers for one row");
+        assert_eq!(problem(&whole_index()), "the whole table is read");
         let below = json!({"Node Type": "Limit", "Plans": [session("Seq Scan", 1, 500, 4)]});
         assert_eq!(problem(&below), "the whole table is read");
     }

@@ -54,6 +54,7 @@ pub(super) struct ServerSettings {
     lock_timeout: &'static str,
     idle_in_transaction_session_timeout: &'static str,
     plan_cache_mode: &'static str,
+    enable_seqscan: &'static str,
 }
 
 impl ServerSettings {
@@ -64,6 +65,9 @@ impl ServerSettings {
         // Each connection plans a statement once. PostgreSQL would plan it five times, and every
         // time if it has an array with fewer elements than are estimated (decision 42).
         plan_cache_mode: "force_generic_plan",
+        // A plan that was made while a table had a few rows must not read the whole table when it
+        // has grown (decision 43).
+        enable_seqscan: "off",
     };
 
     /// The limit is longer than a relay waits for the broker.
@@ -75,6 +79,7 @@ impl ServerSettings {
     pub(super) const FOR_A_COMMAND: Self = Self {
         statement_timeout: "0",
         plan_cache_mode: "auto",
+        enable_seqscan: "on",
         ..Self::FOR_A_SERVICE
     };
 
@@ -111,6 +116,10 @@ impl ServerSettings {
                     set_config('lock_timeout', $2, false),
                     set_config('idle_in_transaction_session_timeout', $3, false),
                     set_config('plan_cache_mode', $4, false),
+                    set_config('enable_seqscan', $5, false),
+                    -- The estimate of a table that must be read is so high without enable_seqscan
+                    -- that PostgreSQL would compile its statement.
+                    set_config('jit', 'off', false),
                     set_config('tcp_keepalives_idle', '30', false),
                     set_config('tcp_keepalives_interval', '5', false),
                     set_config('tcp_keepalives_count', '3', false),
@@ -120,6 +129,7 @@ impl ServerSettings {
         .bind(self.lock_timeout)
         .bind(self.idle_in_transaction_session_timeout)
         .bind(self.plan_cache_mode)
+        .bind(self.enable_seqscan)
         .execute(&mut *connection)
         .await?;
         if takes_writes(connection).await? {

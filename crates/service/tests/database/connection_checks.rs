@@ -3,7 +3,7 @@ use std::time::Duration;
 use latchkey_service::database::{DatabaseCheck, within};
 use latchkey_service::health::Check as _;
 use latchkey_testkit::{Proxy, Role, TestDatabase};
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::pool_at;
 
@@ -135,4 +135,42 @@ async fn a_connection_plans_a_statement_once() {
     .await
     .unwrap();
     assert_eq!(plans, (10, 0));
+}
+
+// A plan of a table with one row is kept until statistics are made, which may be minutes later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_was_made_for_a_small_table_uses_an_index() {
+    const STATEMENT: &str = "SELECT text FROM public.grown WHERE id = $1";
+    let database = TestDatabase::create().await;
+    sqlx::raw_sql(
+        "CREATE TABLE public.grown (id int8 PRIMARY KEY, text text NOT NULL)
+             WITH (autovacuum_enabled = off);
+         GRANT SELECT ON public.grown TO PUBLIC;
+         INSERT INTO public.grown VALUES (1, 'one');
+         ANALYZE public.grown",
+    )
+    .execute(database.pool())
+    .await
+    .unwrap();
+    let pool = pool_at(&database.url(Role::Auth));
+    let mut connection = pool.acquire().await.unwrap();
+    let text: String = sqlx::query_scalar(STATEMENT)
+        .bind(1_i64)
+        .fetch_one(&mut *connection)
+        .await
+        .unwrap();
+    assert_eq!(text, "one");
+    let name: String =
+        sqlx::query_scalar("SELECT name FROM pg_prepared_statements WHERE statement = $1")
+            .bind(STATEMENT)
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap();
+    let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!("EXPLAIN EXECUTE {name}(1)")))
+        .fetch_all(&mut *connection)
+        .await
+        .unwrap();
+    let plan = plan.join("\n");
+    assert!(plan.contains("grown_pkey"), "{plan}");
+    assert!(!plan.contains("JIT"), "{plan}");
 }
