@@ -111,14 +111,14 @@ impl ServerSettings {
     }
 
     async fn begin(self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        // `jit`: without `enable_seqscan` the estimate of a statement that no index serves is so
+        // high that PostgreSQL would compile it.
         sqlx::query(
             "SELECT set_config('statement_timeout', $1, false),
                     set_config('lock_timeout', $2, false),
                     set_config('idle_in_transaction_session_timeout', $3, false),
                     set_config('plan_cache_mode', $4, false),
                     set_config('enable_seqscan', $5, false),
-                    -- The estimate of a table that must be read is so high without enable_seqscan
-                    -- that PostgreSQL would compile its statement.
                     set_config('jit', 'off', false),
                     set_config('tcp_keepalives_idle', '30', false),
                     set_config('tcp_keepalives_interval', '5', false),

@@ -3,7 +3,7 @@ use std::time::Duration;
 use latchkey_service::database::{DatabaseCheck, within};
 use latchkey_service::health::Check as _;
 use latchkey_testkit::{Proxy, Role, TestDatabase};
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use crate::pool_at;
 
@@ -166,11 +166,21 @@ async fn a_plan_that_was_made_for_a_small_table_uses_an_index() {
             .fetch_one(&mut *connection)
             .await
             .unwrap();
-    let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!("EXPLAIN EXECUTE {name}(1)")))
-        .fetch_all(&mut *connection)
-        .await
-        .unwrap();
-    let plan = plan.join("\n");
+    let plan = explained(&mut connection, &format!("EXECUTE {name}(1)")).await;
     assert!(plan.contains("grown_pkey"), "{plan}");
     assert!(!plan.contains("JIT"), "{plan}");
+
+    // The estimate of this one is that of a table that must not be read.
+    let without_index = "SELECT id FROM public.grown WHERE text = 'one'";
+    let plan = explained(&mut connection, without_index).await;
+    assert!(plan.contains("Seq Scan"), "{plan}");
+    assert!(!plan.contains("JIT"), "{plan}");
+}
+
+async fn explained(connection: &mut PgConnection, statement: &str) -> String {
+    let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!("EXPLAIN {statement}")))
+        .fetch_all(connection)
+        .await
+        .unwrap();
+    plan.join("\n")
 }
