@@ -1,12 +1,12 @@
 //! `vault.credential`: sealed grants, refresh leases and results of refreshes. Every
 //! write that depends on what was read states so in its `WHERE`.
 
-mod commit;
 mod connections;
 mod credential;
 mod disconnect_requests;
 mod erase;
 mod error;
+mod failures;
 #[cfg(test)]
 mod faults;
 mod key_sample;
@@ -14,6 +14,7 @@ mod keys;
 mod lease;
 mod leasing;
 mod lookup;
+mod new_tokens;
 mod policy_attributes;
 mod renewal;
 mod replaced_grants;
@@ -27,7 +28,6 @@ use sqlx::query::QueryAs;
 use sqlx::{FromRow, PgPool, Postgres};
 use tokio::time::Instant;
 
-pub use commit::{DeadReason, FailureRecord, NewTokens};
 pub(crate) use connections::{
     Connections, DatabaseServes, LONG_STATEMENT, Priority, STATEMENT, WHOLE_TABLE, within,
 };
@@ -35,12 +35,14 @@ pub(crate) use credential::columns;
 pub use credential::{Credential, Failure};
 pub use erase::Erased;
 pub use error::StoreError;
+pub use failures::{DeadReason, FailureRecord};
 #[cfg(test)]
 pub(crate) use faults::{Fault, Faults};
 pub use key_sample::SampleToken;
 pub use keys::{Resealed, SealedTokens};
 pub use lease::{Holder, Lease};
 pub use lookup::HandleMatch;
+pub use new_tokens::NewTokens;
 pub use policy_attributes::PolicyAttributes;
 pub use replaced_grants::Replaced;
 use shared_statements::SharedStatement;
@@ -55,6 +57,7 @@ pub struct Store {
     credentials: SharedStatement<credential::Row>,
     attributes: SharedStatement<policy_attributes::Row>,
     leases: SharedStatement<lease::LeaseRow>,
+    commits: SharedStatement<new_tokens::CommittedRow>,
 }
 
 impl Store {
@@ -70,6 +73,7 @@ impl Store {
             credentials: SharedStatement::default(),
             attributes: SharedStatement::default(),
             leases: SharedStatement::default(),
+            commits: SharedStatement::default(),
         }
     }
 

@@ -62,11 +62,6 @@ impl Options {
     pub fn latencies(&self) -> &'static [u64] {
         if self.quick { &[0, 3] } else { &[0, 3, 12, 20] }
     }
-
-    /// Returns the number of expired accounts in the storm with many accounts.
-    pub fn expired(&self) -> usize {
-        if self.quick { 100 } else { 1_000 }
-    }
 }
 
 /// Command-line options of `cargo dev bench events` and `notify`.

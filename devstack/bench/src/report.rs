@@ -198,9 +198,10 @@ fn storms(text: &mut String, storms: &[Storm]) -> anyhow::Result<()> {
     for storm in storms {
         let waited = |percentile| storm.waited.percentile(percentile) / 1000.0;
         let plural = if storm.accounts == 1 { "" } else { "s" };
-        let times = match storm.times {
-            1 => String::new(),
-            times => format!(", {times} times"),
+        let times = match (storm.times, storm.median_of) {
+            (1, 1) => String::new(),
+            (1, storms) => format!(", the median of {storms} storms"),
+            (times, _) => format!(", {times} times"),
         };
         writeln!(
             text,

@@ -14,6 +14,8 @@ use crate::testbed::{Client, Testbed};
 pub struct Storm {
     /// Number of storms that are merged in this result.
     pub times: u64,
+    /// Number of storms of which this is the median.
+    pub median_of: usize,
     /// Number of expired accounts in each storm.
     pub accounts: usize,
     /// Number of callers in each storm.
@@ -33,6 +35,18 @@ impl Storm {
         self.refreshes += other.refreshes;
         self.waited.add(&other.waited)
     }
+}
+
+/// Returns the storm with the median of the slowest calls (p99).
+pub fn median(mut storms: Vec<Storm>) -> Option<Storm> {
+    let p99 = |storm: &Storm| storm.waited.percentile(99.0);
+    storms.sort_unstable_by(|one, other| p99(one).total_cmp(&p99(other)));
+    let median_of = storms.len();
+    let median = storms.into_iter().nth(median_of / 2)?;
+    Some(Storm {
+        median_of,
+        ..median
+    })
 }
 
 /// Sends all calls at once. `clients` are distributed over the replicas.
@@ -70,6 +84,7 @@ pub async fn run(
     testbed.demo.forget_faults();
     Ok(Storm {
         times: 1,
+        median_of: 1,
         accounts: accounts.len(),
         callers,
         provider,

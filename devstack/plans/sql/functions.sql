@@ -1,9 +1,9 @@
 -- Values of the rows of an account, from its number. They are inlined, because everything in them
 -- is immutable. An id sorts by its number, as a UUID of version 7 sorts by time.
 CREATE FUNCTION pg_temp.id(kind text, number bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS
-$$SELECT (lpad(to_hex(1767225600000 + number), 12, '0')
-          || '7' || substr(md5(kind || number::text), 1, 3)
-          || '8' || substr(md5(kind || number::text), 4, 15))::uuid$$;
+$$SELECT overlay(overlay(md5(kind || number::text)
+                       PLACING lpad(to_hex(1767225600000 + number), 12, '0') || '7' FROM 1)
+               PLACING '8' FROM 17)::uuid$$;
 CREATE FUNCTION pg_temp.address(number bigint) RETURNS text LANGUAGE sql IMMUTABLE AS
 $$SELECT 'person' || number::text || '@w' || (number / 20)::text || '.example'$$;
 CREATE FUNCTION pg_temp.subject(number bigint) RETURNS text LANGUAGE sql IMMUTABLE AS

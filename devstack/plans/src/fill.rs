@@ -2,8 +2,12 @@
 
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::available_parallelism;
 
 use anyhow::Context as _;
+use futures::future::try_join_all;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use latchkey_servers::Progress;
@@ -16,7 +20,7 @@ const FUNCTIONS: &str = include_str!("../sql/functions.sql");
 const ACCOUNTS: &str = include_str!("../sql/accounts.sql");
 
 /// Accounts that are inserted in one transaction.
-const BATCH: u64 = 100_000;
+const BATCH: usize = 100_000;
 
 /// Inserts the accounts with these numbers, and updates the statistics of the planner. `url` is
 /// that of the superuser. The tokens name the sealing key `key_id`.
@@ -29,26 +33,36 @@ pub async fn fill(
     accounts: RangeInclusive<u64>,
     progress: &Progress,
 ) -> anyhow::Result<()> {
-    let mut connection = PgConnection::connect(url).await?;
     let functions = FUNCTIONS.replace(":header", &header(key_id)?);
-    sqlx::raw_sql(AssertSqlSafe(functions))
-        .execute(&mut connection)
-        .await?;
-    let (mut next, last) = accounts.into_inner();
-    while next <= last {
-        let end = last.min(next.saturating_add(BATCH - 1));
-        let rows = ACCOUNTS
-            .replace(":first", &next.to_string())
-            .replace(":last", &end.to_string());
-        sqlx::raw_sql(AssertSqlSafe(rows))
-            .execute(&mut connection)
-            .await
-            .with_context(|| format!("the accounts {next} to {end} cannot be inserted"))?;
-        if last > BATCH {
-            progress(&format!("{end} accounts of {last}"));
+    let last = *accounts.end();
+    let filled = AtomicU64::new(accounts.start() - 1);
+    let begins = Mutex::new(accounts.step_by(BATCH));
+    let next = || begins.lock().map_or(None, |mut begins| begins.next());
+    // PostgreSQL uses one processor for each connection.
+    let fillers = (0..available_parallelism()?.get()).map(|_| async {
+        let mut connection = PgConnection::connect(url).await?;
+        let functions = AssertSqlSafe(functions.clone());
+        sqlx::raw_sql(functions).execute(&mut connection).await?;
+        while let Some(begin) = next() {
+            let end = last.min(begin.saturating_add(BATCH as u64 - 1));
+            let rows = ACCOUNTS
+                .replace(":first", &begin.to_string())
+                .replace(":last", &end.to_string());
+            sqlx::raw_sql(AssertSqlSafe(rows))
+                .execute(&mut connection)
+                .await
+                .with_context(|| format!("the accounts {begin} to {end} cannot be inserted"))?;
+            let number = end + 1 - begin;
+            let filled = filled.fetch_add(number, Ordering::Relaxed) + number;
+            if last > BATCH as u64 {
+                progress(&format!("{filled} accounts of {last}"));
+            }
         }
-        next = end + 1;
-    }
+        connection.close().await?;
+        anyhow::Ok(())
+    });
+    try_join_all(fillers).await?;
+    let mut connection = PgConnection::connect(url).await?;
     sqlx::raw_sql("VACUUM (ANALYZE)")
         .execute(&mut connection)
         .await?;

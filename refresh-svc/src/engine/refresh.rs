@@ -1,5 +1,6 @@
 //! One refresh under a lease: the request to the provider and the storing of its result.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use latchkey_domain::{AccessToken, RefreshToken};
@@ -108,11 +109,11 @@ impl Engine {
                 upstream.record_served();
                 // Sealed and stored before anything is checked that may fail.
                 let tokens = match self.seal(credential, &response, asked_at) {
-                    Ok(tokens) => NewTokens {
+                    Ok(tokens) => Arc::new(NewTokens {
                         client_id: provider.client_id().to_owned(),
                         forced: options.forced,
                         ..tokens
-                    },
+                    }),
                     Err(error) => {
                         tracing::error!(account.id = %credential.account, %error, "the provider's tokens cannot be sealed");
                         let failure = TokenError {
@@ -177,7 +178,7 @@ impl Engine {
         &self,
         lease: &Lease,
         provider: &Provider,
-        tokens: &NewTokens,
+        tokens: &Arc<NewTokens>,
         response: TokenResponse,
     ) -> RefreshResult {
         let account = lease.credential.account;

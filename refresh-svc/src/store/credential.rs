@@ -194,7 +194,7 @@ impl SharedRow for Row {
         query.bind(accounts(asks))
     }
 
-    fn parse(self, (): (), asked_at: Instant) -> Result<Option<Credential>, StoreError> {
+    fn parse(self, (): &(), asked_at: Instant) -> Result<Option<Credential>, StoreError> {
         self.into_credential(asked_at).map(Some)
     }
 }

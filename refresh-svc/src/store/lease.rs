@@ -146,7 +146,7 @@ impl SharedRow for LeaseRow {
             .bind(each(asks, |ask| ask.stale_version))
     }
 
-    fn parse(self, ask: LeaseAsk, asked_at: Instant) -> Result<Option<Lease>, StoreError> {
+    fn parse(self, ask: &LeaseAsk, asked_at: Instant) -> Result<Option<Lease>, StoreError> {
         self.into_lease(ask.attempt, ask.length, asked_at).map(Some)
     }
 }

@@ -41,7 +41,7 @@ impl SharedRow for Row {
         query.bind(accounts(asks))
     }
 
-    fn parse(self, (): (), _asked_at: Instant) -> Result<Option<PolicyAttributes>, StoreError> {
+    fn parse(self, (): &(), _asked_at: Instant) -> Result<Option<PolicyAttributes>, StoreError> {
         let account = self.id.into();
         let (Some(workspace), Some(provider), Some(scopes)) =
             (self.workspace_id, self.provider, self.granted_scopes)

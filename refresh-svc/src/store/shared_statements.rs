@@ -2,6 +2,7 @@
 //! the next worker executes one statement for all who wait: if a thousand tokens expire at once,
 //! their reads and leases take some dozen round trips instead of thousands.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;
 use std::panic::AssertUnwindSafe;
@@ -28,9 +29,11 @@ const MAX_WORKERS: usize = 8;
 pub(super) trait SharedRow: for<'r> FromRow<'r, PgRow> + Debug + Send + 'static {
     /// The statement.
     const STATEMENT: &'static str;
+    /// Whether the statement waits for its turn.
+    const PRIORITY: Priority = Priority::Fair;
     /// What a call asks about its account. Calls that ask the same share the answer; others about
     /// the same account wait for the next statement.
-    type Ask: Copy + PartialEq + Debug + Send + 'static;
+    type Ask: Clone + PartialEq + Debug + Send + Sync + 'static;
     /// What a call gets.
     type Value: Clone + Debug + Send + 'static;
 
@@ -39,7 +42,7 @@ pub(super) trait SharedRow: for<'r> FromRow<'r, PgRow> + Debug + Send + 'static 
 
     /// Parses the row. `asked_at` is from before the statement. `None` if the row says that there
     /// is no such account.
-    fn parse(self, ask: Self::Ask, asked_at: Instant) -> Answer<Self::Value>;
+    fn parse(self, ask: &Self::Ask, asked_at: Instant) -> Answer<Self::Value>;
 }
 
 /// Such a statement with its arguments.
@@ -97,14 +100,31 @@ impl<R: SharedRow> SharedStatement<R> {
         answered.await.unwrap_or(Err(StoreError::Late(STATEMENT)))
     }
 
+    /// Executes another statement, with the same arguments and rows, for one account alone.
+    ///
+    /// # Errors
+    /// Returned if the database does not answer, or if the row cannot be parsed.
+    pub(super) async fn alone(
+        connections: &Connections,
+        statement: &'static str,
+        account: AccountId,
+        ask: R::Ask,
+    ) -> Answer<R::Value> {
+        let (call, answered) = oneshot::channel();
+        let held = connections.acquire(R::PRIORITY).await?;
+        let batch = Batch::<R>::from([(account, (ask, vec![call]))]);
+        execute::<R>(statement, held, batch).await;
+        answered.await.unwrap_or(Err(StoreError::Late(STATEMENT)))
+    }
+
     /// Executes the statement until no call waits.
     async fn work(self, connections: Connections) {
         while self.has_work() {
-            match connections.acquire(Priority::Fair).await {
+            match connections.acquire(R::PRIORITY).await {
                 Ok(held) => {
                     let batch = self.next();
                     if !batch.is_empty() {
-                        let executed = AssertUnwindSafe(execute::<R>(held, batch));
+                        let executed = AssertUnwindSafe(execute::<R>(R::STATEMENT, held, batch));
                         // Calls that are left without an answer get an error, and others go on.
                         let _ = executed.catch_unwind().await;
                     }
@@ -138,17 +158,30 @@ impl<R: SharedRow> SharedStatement<R> {
                 // Its caller has left.
                 continue;
             }
-            let (ask, calls) = next.entry(one.account).or_insert((one.ask, Vec::new()));
-            if *ask == one.ask {
-                calls.push(one.call);
-            } else {
-                later.push(one);
+            match next.entry(one.account) {
+                Entry::Vacant(place) => {
+                    place.insert((one.ask, vec![one.call]));
+                }
+                Entry::Occupied(mut held) => {
+                    let (ask, calls) = held.get_mut();
+                    if *ask == one.ask {
+                        calls.push(one.call);
+                    } else {
+                        later.push(one);
+                    }
+                }
             }
         }
         for one in later.into_iter().rev() {
             waiting.push_front(one);
         }
         next
+    }
+
+    /// Number of calls that wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.queue().waiting.len()
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue<R>> {
@@ -171,13 +204,17 @@ impl<R: SharedRow> Default for SharedStatement<R> {
     }
 }
 
-/// Executes the statement for a batch and answers its calls.
-async fn execute<R: SharedRow>(mut held: HeldConnection, mut batch: Batch<R>) {
+/// Executes a statement for a batch and answers its calls.
+async fn execute<R: SharedRow>(
+    statement: &'static str,
+    mut held: HeldConnection,
+    mut batch: Batch<R>,
+) {
     let asks: Vec<_> = batch
         .iter()
-        .map(|(account, (ask, _))| (*account, *ask))
+        .map(|(account, (ask, _))| (*account, ask.clone()))
         .collect();
-    let query = R::bind(sqlx::query(R::STATEMENT), &asks);
+    let query = R::bind(sqlx::query(statement), &asks);
     // Taken before the statement: the answer may be as old as this.
     let asked_at = Instant::now();
     let rows = match held.connection() {
@@ -191,7 +228,7 @@ async fn execute<R: SharedRow>(mut held: HeldConnection, mut batch: Batch<R>) {
                 let calls = account.ok().and_then(|account| batch.remove(&account));
                 if let Some((ask, calls)) = calls {
                     let parsed = R::from_row(&row).map_err(StoreError::from);
-                    answer(calls, &parsed.and_then(|row| row.parse(ask, asked_at)));
+                    answer(calls, &parsed.and_then(|row| row.parse(&ask, asked_at)));
                 }
             }
             Ok(None)

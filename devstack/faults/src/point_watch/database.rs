@@ -11,10 +11,10 @@ use crate::point::Point;
 const OF_CALLBACK: &str = "INSERT INTO auth.spent_flow";
 /// Part of a statement in the transaction of a delivery.
 const OF_DELIVERY: &str = "INSERT INTO sync.inbox";
-/// Part of the statement that takes the lease of the account `$1` for a refresh.
+/// Part of the statement that takes the leases of the accounts `$1` for refreshes.
 const TAKES_LEASE: &str = "intent_at = clock_timestamp()";
-/// Part of the statement that stores the tokens of the account `$1` after a refresh.
-const STORES_TOKENS: &str = "SET sealed_access_token = $4";
+/// Part of the statement that stores the tokens of the accounts `$1` after refreshes.
+const STORES_TOKENS: &str = "SET sealed_access_token = given.access_token";
 
 /// Reads one connection of a service.
 pub(super) struct Observer {
@@ -57,7 +57,7 @@ impl Observer {
             Target::Sync => (OF_DELIVERY, Point::DeliveryHandled),
             Target::Refresh => {
                 let stores = statement.text.contains(STORES_TOKENS);
-                return stores.then(|| (Point::AnswerRead, account(statement)));
+                return stores.then(|| (Point::AnswerRead, accounts(statement).next()));
             }
         };
         if statement.text == "BEGIN" {
@@ -78,9 +78,11 @@ impl Observer {
     }
 }
 
-/// Returns the point that an update of refresh-svc reaches if it changed a row.
+/// Returns the point that an update of refresh-svc reaches if it changed a row. The account is one
+/// of those whose rows changed, if it is known which ones did.
 fn changed(executed: &ExecutedStatement) -> Option<(Point, Option<Uuid>)> {
-    if executed.tag != "UPDATE 1" {
+    let changed: usize = executed.tag.strip_prefix("UPDATE ")?.parse().ok()?;
+    if changed == 0 {
         return None;
     }
     let statement = &executed.statement;
@@ -91,11 +93,19 @@ fn changed(executed: &ExecutedStatement) -> Option<(Point, Option<Uuid>)> {
     } else {
         return None;
     };
-    Some((point, account(statement)))
+    let all_changed = accounts(statement).count() == changed;
+    Some((point, accounts(statement).next().filter(|_| all_changed)))
 }
 
-fn account(statement: &Statement) -> Option<Uuid> {
-    Uuid::from_slice(statement.first_parameter()?).ok()
+/// The accounts that a statement is for: its first parameter, an array in binary format.
+fn accounts(statement: &Statement) -> impl Iterator<Item = Uuid> {
+    /// Dimensions, flags, type of the elements; number of the elements, number of the first one.
+    const HEADER: usize = 5 * size_of::<u32>();
+    /// The length of an element, and a UUID.
+    const ELEMENT: usize = size_of::<u32>() + size_of::<Uuid>();
+    let elements = statement.first_parameter().and_then(|it| it.get(HEADER..));
+    let elements = elements.unwrap_or_default().chunks_exact(ELEMENT);
+    elements.filter_map(|element| Uuid::from_slice(element.get(size_of::<u32>()..)?).ok())
 }
 
 #[cfg(test)]
@@ -177,11 +187,19 @@ mod tests {
 
     #[test]
     fn the_points_of_a_refresh_have_its_account() {
-        let account = Uuid::from_u128(7);
-        let execute = |text: &str| {
-            let length = 16_u32.to_be_bytes();
+        let (account, other) = (Uuid::from_u128(7), Uuid::from_u128(8));
+        let execute = |text: &str, accounts: &[Uuid]| {
+            // One dimension, no null, type `uuid`; the number of elements, the first is number 1.
+            let number = u32::try_from(accounts.len()).unwrap();
+            let header = [1, 0, 2950, number, 1].map(u32::to_be_bytes);
+            let mut array = header.concat();
+            for account in accounts {
+                array.extend(16_u32.to_be_bytes());
+                array.extend(account.as_bytes());
+            }
+            let length = u32::try_from(array.len()).unwrap().to_be_bytes();
             let names_and_formats = b"\0s\0\0\x01\0\x01\0\x01".as_slice();
-            let bind = [names_and_formats, &length, account.as_bytes(), b"\0\0"].concat();
+            let bind = [names_and_formats, &length, &array, b"\0\0"].concat();
             let parse = [b"s\0".as_slice(), text.as_bytes(), b"\0\0\0"].concat();
             [
                 message(b'P', &parse),
@@ -194,11 +212,13 @@ mod tests {
         let lease = format!("UPDATE vault.credential SET {TAKES_LEASE}");
         let store = format!("UPDATE vault.credential {STORES_TOKENS}");
         let statements = [
-            (execute(&lease), "UPDATE 0"),
-            (execute(&lease), "UPDATE 1"),
-            (execute(&store), "UPDATE 1"),
+            (execute(&lease, &[account]), "UPDATE 0"),
+            (execute(&lease, &[account]), "UPDATE 1"),
+            // One of the two leases is not free.
+            (execute(&lease, &[account, other]), "UPDATE 1"),
+            (execute(&store, &[account, other]), "UPDATE 2"),
             (
-                execute("UPDATE vault.credential SET version = 1"),
+                execute("UPDATE vault.credential SET version = 1", &[account]),
                 "UPDATE 1",
             ),
         ];
@@ -206,6 +226,7 @@ mod tests {
             points(Target::Refresh, &statements),
             [
                 (Point::LeaseTaken, Some(account)),
+                (Point::LeaseTaken, None),
                 (Point::AnswerRead, Some(account)),
                 (Point::TokensStored, Some(account)),
             ]
@@ -230,7 +251,7 @@ mod tests {
             ),
             (
                 STORES_TOKENS,
-                include_str!("../../../../refresh-svc/src/store/commit.rs"),
+                include_str!("../../../../refresh-svc/src/store/new_tokens.rs"),
             ),
         ];
         for (part, source) in statements {

@@ -1,9 +1,9 @@
-//! Stores the results of refreshes. Every write requires the version and the epoch that
+//! Stores the failures of refreshes. Every write requires the version and the epoch that
 //! were read, so a reconnect or another holder in between takes precedence.
 
 use std::time::Duration;
 
-use latchkey_domain::{EventId, ScopeSet, SealedAccessToken, SealedRefreshToken};
+use latchkey_domain::{EventId, SealedRefreshToken};
 use latchkey_messaging::outbox::{self, Message, Schema};
 use latchkey_proto::events::AccountReauthRequired;
 use latchkey_providers::FailureClass;
@@ -12,27 +12,6 @@ use time::OffsetDateTime;
 
 use super::{Credential, Lease, Priority, STATEMENT, Store, StoreError, columns, seconds, within};
 use latchkey_proto::timestamp;
-
-/// Sealed tokens of the provider.
-#[derive(Debug, Clone)]
-pub struct NewTokens {
-    /// The access token.
-    pub sealed_access_token: SealedAccessToken,
-    /// When the access token expires.
-    pub access_token_expires_at: OffsetDateTime,
-    /// The rotated refresh token. `None` if the stored one stays valid (R31).
-    pub sealed_refresh_token: Option<SealedRefreshToken>,
-    /// When the provider ends the refresh token. `None` if it does not state it.
-    pub refresh_token_expires_at: Option<OffsetDateTime>,
-    /// Granted scopes. `None` if they did not change.
-    pub granted_scopes: Option<ScopeSet>,
-    /// When the tokens were requested.
-    pub refreshed_at: OffsetDateTime,
-    /// Client id that they were issued to.
-    pub client_id: String,
-    /// Set if a caller forced the refresh although the previous token had not expired.
-    pub forced: bool,
-}
 
 /// A failed refresh that may succeed later.
 #[derive(Debug, Clone)]
@@ -71,67 +50,6 @@ impl From<FailureClass> for DeadReason<'_> {
 }
 
 impl Store {
-    /// Stores the tokens and ends the lease. Both tokens now belong to the refresh
-    /// token's grant, whichever sign-in the previous access token came from. Returns
-    /// `None`, and stores nothing, if the version or the epoch has changed.
-    ///
-    /// # Errors
-    /// Returned if the database does not answer.
-    pub async fn commit(
-        &self,
-        lease: &Lease,
-        tokens: &NewTokens,
-    ) -> Result<Option<Credential>, StoreError> {
-        let scopes = tokens.granted_scopes.as_ref().map(ScopeSet::to_vec);
-        let query = sqlx::query_as(concat!(
-            "UPDATE vault.credential
-             SET sealed_access_token = $4,
-                 access_token_expires_at = $5,
-                 sealed_refresh_token = coalesce($6, sealed_refresh_token),
-                 granted_scopes = coalesce($7, refresh_scopes, granted_scopes),
-                 authenticated_at = coalesce(refresh_authenticated_at, authenticated_at),
-                 refresh_authenticated_at = NULL, refresh_scopes = NULL,
-                 last_refreshed_at = $8,
-                 version = version + 1,
-                 client_id = $9, client_version = version + 1,
-                 -- What is known of the old refresh token says nothing of a new one.
-                 refresh_token_version = CASE
-                     WHEN $11::timestamptz IS NOT NULL THEN version + 1
-                     WHEN $6 IS NULL AND refresh_token_version = version THEN version + 1
-                     END,
-                 refresh_token_expires_at = coalesce($11, refresh_token_expires_at),
-                 renew_at = CASE
-                     WHEN $11::timestamptz IS NOT NULL
-                       OR ($6 IS NULL AND refresh_token_version = version)
-                     THEN vault.renewal_of(coalesce($11, refresh_token_expires_at))
-                     END,
-                 forced_at = CASE WHEN $10 THEN clock_timestamp() ELSE forced_at END,
-                 failure_class = NULL, failure_count = 0, retry_after = NULL,
-                 lease_holder = NULL, lease_until = NULL,
-                 intent_version = NULL, intent_at = NULL, intent_count = 0
-             WHERE account_id = $1 AND version = $2 AND lease_epoch = $3 AND erased_at IS NULL
-             RETURNING ",
-            columns!()
-        ))
-        .bind(lease.credential.account.as_uuid())
-        .bind(lease.credential.version)
-        .bind(lease.epoch)
-        .bind(tokens.sealed_access_token.as_bytes())
-        .bind(tokens.access_token_expires_at)
-        .bind(
-            tokens
-                .sealed_refresh_token
-                .as_ref()
-                .map(SealedRefreshToken::as_bytes),
-        )
-        .bind(scopes)
-        .bind(tokens.refreshed_at)
-        .bind(&tokens.client_id)
-        .bind(tokens.forced)
-        .bind(tokens.refresh_token_expires_at);
-        self.fetch_credential(query).await
-    }
-
     /// Stores a failure with its back-off and ends the lease. The grant stays alive.
     /// Returns `None` if the version or the epoch has changed.
     ///
