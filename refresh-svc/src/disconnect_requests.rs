@@ -14,8 +14,6 @@ use crate::store::Store;
 
 /// Interval of searches for requests.
 const EVERY: Duration = Duration::from_secs(2);
-/// Requests claimed in one statement.
-const BATCH: i64 = 20;
 /// A claimed request is left to its replica for this long. This is longer than a lease,
 /// for which a disconnect may wait, plus the provider's answer.
 const CLAIM_FOR: Duration = Duration::from_mins(2);
@@ -23,7 +21,7 @@ const CLAIM_FOR: Duration = Duration::from_mins(2);
 /// Processes requests until `stop` is cancelled.
 pub(crate) async fn run(store: Store, engine: Engine, stop: CancellationToken) {
     while !stop.is_cancelled() {
-        let accounts = store.claim_disconnect_requests(BATCH, CLAIM_FOR).await;
+        let accounts = store.claim_disconnect_requests(CLAIM_FOR).await;
         let accounts = accounts.unwrap_or_else(|error| {
             tracing::warn!(%error, "disconnect requests could not be read");
             Vec::new()

@@ -16,8 +16,6 @@ use uuid::Uuid;
 use crate::store::{Credential, Resealed, Store, StoreError};
 use latchkey_service::jitter::Jitter;
 
-/// Grants opened and sealed between two statements: about ten milliseconds of work.
-const BATCH: i64 = 25;
 /// Rest of a background pass after each batch, in multiples of the batch's duration. It
 /// uses at most a quarter of one core: callers have priority.
 const REST: u32 = 3;
@@ -155,7 +153,7 @@ async fn reseal_between(
     let current = keys.sealing_key().id();
     loop {
         let begun = Instant::now();
-        let grants = store.stale_page(after, until, current, BATCH).await?;
+        let grants = store.stale_page(after, until, current).await?;
         let last = grants.last().map(|grant| grant.account);
         reseal_batch(store, keys, grants, pass).await?;
         tokio::time::sleep(begun.elapsed() * rest).await;
@@ -234,7 +232,7 @@ async fn reseal_replaced_grants(
     let (mut after, mut moved) = (0, 0);
     loop {
         let begun = Instant::now();
-        let stale = store.stale_replaced(after, BATCH, current).await?;
+        let stale = store.stale_replaced(after, current).await?;
         let Some((last, _)) = stale.last() else {
             return Ok(moved);
         };

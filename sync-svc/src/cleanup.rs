@@ -3,6 +3,7 @@
 mod earlier_jobs;
 
 use latchkey_service::database::{PruneRule, Sweep as _, prune, prune_once};
+use latchkey_service::prune_batch;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -12,10 +13,14 @@ pub use earlier_jobs::EarlierJobs;
 /// merge of grants make it have no effect. Index: `inbox_received_at`.
 pub const APPLIED_EVENTS: PruneRule = PruneRule {
     what: "applied events",
-    statement: "DELETE FROM sync.inbox WHERE event_id IN (
+    statement: concat!(
+        "DELETE FROM sync.inbox WHERE event_id IN (
              SELECT event_id FROM sync.inbox
              WHERE received_at < now() - interval '14 days'
-             LIMIT $1 FOR UPDATE SKIP LOCKED)",
+             LIMIT ",
+        prune_batch!(),
+        " FOR UPDATE SKIP LOCKED)"
+    ),
 };
 
 const RULES: [PruneRule; 1] = [APPLIED_EVENTS];

@@ -3,6 +3,7 @@
 mod sweeps;
 
 use latchkey_service::database::{PruneRule, Sweep as _, prune, prune_once};
+use latchkey_service::prune_batch;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -12,75 +13,111 @@ use sweeps::SWEEPS;
 const RULES: [PruneRule; 9] = [
     PruneRule {
         what: "logout tokens",
-        statement: "DELETE FROM auth.logout_token WHERE (provider, issuer, token_id) IN (
+        statement: concat!(
+            "DELETE FROM auth.logout_token WHERE (provider, issuer, token_id) IN (
              SELECT provider, issuer, token_id FROM auth.logout_token
              WHERE expires_at < now() - interval '1 hour'
-             LIMIT $1 FOR UPDATE SKIP LOCKED)",
+             LIMIT ",
+            prune_batch!(),
+            " FOR UPDATE SKIP LOCKED)"
+        ),
     },
     PruneRule {
         what: "spent flows",
-        statement: "DELETE FROM auth.spent_flow WHERE flow_id IN (
+        statement: concat!(
+            "DELETE FROM auth.spent_flow WHERE flow_id IN (
              SELECT flow_id FROM auth.spent_flow
              WHERE expires_at < now() - interval '1 hour'
-             LIMIT $1 FOR UPDATE SKIP LOCKED)",
+             LIMIT ",
+            prune_batch!(),
+            " FOR UPDATE SKIP LOCKED)"
+        ),
     },
     PruneRule {
         what: "domain claims",
-        statement: "DELETE FROM auth.domain_claim WHERE (workspace_id, purpose, domain) IN (
+        statement: concat!(
+            "DELETE FROM auth.domain_claim WHERE (workspace_id, purpose, domain) IN (
              SELECT workspace_id, purpose, domain FROM auth.domain_claim
              WHERE expires_at < now()
-             LIMIT $1 FOR UPDATE SKIP LOCKED)",
+             LIMIT ",
+            prune_batch!(),
+            " FOR UPDATE SKIP LOCKED)"
+        ),
     },
     PruneRule {
         what: "hand-over codes",
-        statement: "DELETE FROM auth.handover_code WHERE code_hash IN (
+        statement: concat!(
+            "DELETE FROM auth.handover_code WHERE code_hash IN (
              SELECT code_hash FROM auth.handover_code
              WHERE expires_at < now() - interval '1 hour'
-             LIMIT $1 FOR UPDATE SKIP LOCKED)",
+             LIMIT ",
+            prune_batch!(),
+            " FOR UPDATE SKIP LOCKED)"
+        ),
     },
     PruneRule {
         // Invitations are listed for 30 days after they were used, revoked or expired. Index:
         // personal_invite_ended_at.
         what: "invitations",
-        statement: "DELETE FROM auth.personal_invite WHERE token_hash IN (
+        statement: concat!(
+            "DELETE FROM auth.personal_invite WHERE token_hash IN (
              SELECT token_hash FROM auth.personal_invite
              WHERE least(used_at, revoked_at, expires_at) < now() - interval '30 days'
-             LIMIT $1 FOR UPDATE SKIP LOCKED)",
+             LIMIT ",
+            prune_batch!(),
+            " FOR UPDATE SKIP LOCKED)"
+        ),
     },
     PruneRule {
         // A used token is kept until it would have expired, so that its reuse is detected.
         what: "refresh tokens",
-        statement: "DELETE FROM auth.refresh_token WHERE token_hash IN (
+        statement: concat!(
+            "DELETE FROM auth.refresh_token WHERE token_hash IN (
              SELECT token_hash FROM auth.refresh_token
              WHERE expires_at < now() - interval '1 day'
-             LIMIT $1 FOR UPDATE SKIP LOCKED)",
+             LIMIT ",
+            prune_batch!(),
+            " FOR UPDATE SKIP LOCKED)"
+        ),
     },
     PruneRule {
         // The tokens of an ended family are not accepted any more. The week lets an
         // operator explain a sign-out. Index: refresh_family_ended_at.
         what: "ended refresh families",
-        statement: "DELETE FROM auth.refresh_family WHERE id IN (
+        statement: concat!(
+            "DELETE FROM auth.refresh_family WHERE id IN (
              SELECT id FROM auth.refresh_family
              WHERE ended_at < now() - interval '7 days'
-             LIMIT $1 FOR UPDATE SKIP LOCKED)",
+             LIMIT ",
+            prune_batch!(),
+            " FOR UPDATE SKIP LOCKED)"
+        ),
     },
     PruneRule {
         // Those of sessions that were signed out of are erased at once, by a trigger. Index:
         // session_sealed_id_token.
         what: "ID tokens of expired sessions",
-        statement: "UPDATE auth.session SET sealed_id_token = NULL WHERE id IN (
+        statement: concat!(
+            "UPDATE auth.session SET sealed_id_token = NULL WHERE id IN (
              SELECT id FROM auth.session
              WHERE sealed_id_token IS NOT NULL AND expires_at < now()
-             LIMIT $1 FOR UPDATE SKIP LOCKED)",
+             LIMIT ",
+            prune_batch!(),
+            " FOR UPDATE SKIP LOCKED)"
+        ),
     },
     PruneRule {
         // Deletes their families and tokens too. Indexes: session_expires_at, session_revoked_at.
         what: "ended sessions",
-        statement: "DELETE FROM auth.session WHERE id IN (
+        statement: concat!(
+            "DELETE FROM auth.session WHERE id IN (
              SELECT id FROM auth.session
              WHERE expires_at < now() - interval '7 days'
                 OR revoked_at < now() - interval '7 days'
-             LIMIT $1 FOR UPDATE SKIP LOCKED)",
+             LIMIT ",
+            prune_batch!(),
+            " FOR UPDATE SKIP LOCKED)"
+        ),
     },
 ];
 

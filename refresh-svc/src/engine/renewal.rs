@@ -12,8 +12,6 @@ use crate::metrics;
 
 /// Interval of searches, varied by jitter.
 const EVERY: Duration = Duration::from_secs(5);
-/// Grants renewed after one search.
-const BATCH: i64 = 50;
 /// Interval of the metric of ending grants.
 const COUNTED_EVERY: Duration = Duration::from_mins(1);
 
@@ -40,7 +38,7 @@ impl Engine {
     }
 
     async fn renew_what_is_due(&self) {
-        let due = match self.parts.store.to_renew(BATCH).await {
+        let due = match self.parts.store.to_renew().await {
             Ok(due) => due,
             Err(error) => {
                 tracing::warn!(%error, "the search for grants to renew failed");

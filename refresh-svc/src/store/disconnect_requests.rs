@@ -28,14 +28,13 @@ impl Store {
         Ok(())
     }
 
-    /// Claims some requests; other replicas do not try them for `pause`. Requests older
+    /// Claims at most twenty requests; other replicas do not try them for `pause`. Requests older
     /// than the grant are deleted: the person has connected the account again.
     ///
     /// # Errors
     /// Returned if the database does not answer.
     pub async fn claim_disconnect_requests(
         &self,
-        most: i64,
         pause: Duration,
     ) -> Result<Vec<AccountId>, StoreError> {
         let mut held = self.connections.acquire(Priority::Immediate).await?;
@@ -43,7 +42,7 @@ impl Store {
             "WITH due AS (
                  SELECT account_id FROM vault.disconnect_request
                  WHERE next_try_at <= now()
-                 ORDER BY next_try_at LIMIT $1
+                 ORDER BY next_try_at LIMIT 20
                  FOR UPDATE SKIP LOCKED
              ), settled AS (
                  DELETE FROM vault.disconnect_request d
@@ -55,13 +54,12 @@ impl Store {
                  RETURNING d.account_id
              )
              UPDATE vault.disconnect_request d
-             SET tries = tries + 1, next_try_at = now() + make_interval(secs => $2)
+             SET tries = tries + 1, next_try_at = now() + make_interval(secs => $1)
              FROM due
              WHERE d.account_id = due.account_id
                AND d.account_id NOT IN (SELECT account_id FROM settled)
              RETURNING d.account_id",
         )
-        .bind(most)
         .bind(pause.as_secs_f64())
         .fetch_all(held.connection()?);
         let taken = within(STATEMENT, claiming).await;

@@ -9,12 +9,21 @@ use std::time::Duration;
 
 use latchkey_domain::{AccountId, SealedAccessToken, SealedRefreshToken};
 use latchkey_sealing::KeyId;
-use latchkey_service::database::SWEEP_WINDOW;
+use latchkey_service::sweep_window;
 use uuid::Uuid;
 
 use super::{
     Credential, LONG_STATEMENT, Priority, Store, StoreError, WHOLE_TABLE, columns, within,
 };
+
+/// Maximum number of grants that are opened and sealed between two statements: about ten milliseconds
+/// of work. It is a part of the statements, because the planner has to know the number.
+macro_rules! reseal_batch {
+    () => {
+        25
+    };
+}
+pub(super) use reseal_batch;
 
 /// Number of tokens that one key seals.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -102,7 +111,7 @@ impl Store {
         }))
     }
 
-    /// Returns the last of the next [`SWEEP_WINDOW`] accounts after `after` up to `until`, ordered
+    /// Returns the last of the next [`sweep_window!`] accounts after `after` up to `until`, ordered
     /// by account, or `None` if there are none.
     ///
     /// # Errors
@@ -112,22 +121,23 @@ impl Store {
         after: AccountId,
         until: AccountId,
     ) -> Result<Option<AccountId>, StoreError> {
-        let query = sqlx::query_as(
+        let query = sqlx::query_as(concat!(
             "SELECT account_id
              FROM (SELECT account_id FROM vault.credential
                    WHERE account_id > $1 AND account_id <= $2
-                   ORDER BY account_id LIMIT $3) AS seen
-             ORDER BY account_id DESC LIMIT 1",
-        )
+                   ORDER BY account_id LIMIT ",
+            sweep_window!(),
+            ") AS seen
+             ORDER BY account_id DESC LIMIT 1"
+        ))
         .bind(after.as_uuid())
-        .bind(until.as_uuid())
-        .bind(SWEEP_WINDOW);
+        .bind(until.as_uuid());
         let last: Vec<(Uuid,)> = self.fetch_all(LONG_STATEMENT, query).await?;
         Ok(last.into_iter().next().map(|(account,)| account.into()))
     }
 
     /// Reads grants with a token that is sealed to another key than `current`: at most
-    /// `limit` of the accounts after `after` up to `until`, ordered by account.
+    /// [`reseal_batch!`] of the accounts after `after` up to `until`, ordered by account.
     ///
     /// # Errors
     /// Returned if the database does not answer or a row cannot be parsed.
@@ -136,7 +146,6 @@ impl Store {
         after: AccountId,
         until: AccountId,
         current: &KeyId,
-        limit: i64,
     ) -> Result<Vec<Credential>, StoreError> {
         let query = sqlx::query_as(concat!(
             "SELECT ",
@@ -144,12 +153,12 @@ impl Store {
             " FROM vault.credential
              WHERE account_id > $1 AND account_id <= $2
                AND (access_token_key_id <> $3 OR refresh_token_key_id <> $3)
-             ORDER BY account_id LIMIT $4"
+             ORDER BY account_id LIMIT ",
+            reseal_batch!()
         ))
         .bind(after.as_uuid())
         .bind(until.as_uuid())
-        .bind(current.as_str())
-        .bind(limit);
+        .bind(current.as_str());
         self.fetch_credentials(query).await
     }
 

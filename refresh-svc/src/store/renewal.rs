@@ -15,12 +15,12 @@ pub struct Ending {
 }
 
 impl Store {
-    /// Living accounts whose grant must be renewed now, at most `most`, the most urgent
+    /// Living accounts whose grant must be renewed now, at most fifty, the most urgent
     /// first. A grant is due after half of the life of its refresh token.
     ///
     /// # Errors
     /// Returned if the database does not answer.
-    pub async fn to_renew(&self, most: i64) -> Result<Vec<AccountId>, StoreError> {
+    pub async fn to_renew(&self) -> Result<Vec<AccountId>, StoreError> {
         let mut held = self.connections.acquire(Priority::Immediate).await?;
         // Index: credential_renew_at.
         let finding = sqlx::query_scalar(
@@ -32,9 +32,8 @@ impl Store {
                AND auth_failed_at IS NULL AND erased_at IS NULL
                AND (retry_after IS NULL OR retry_after <= clock_timestamp())
                AND (lease_until IS NULL OR lease_until <= clock_timestamp())
-             ORDER BY renew_at LIMIT $1",
+             ORDER BY renew_at LIMIT 50",
         )
-        .bind(most)
         .fetch_all(held.connection()?);
         let found = within(STATEMENT, finding).await;
         let accounts: Vec<Uuid> = held.finish(found)?;

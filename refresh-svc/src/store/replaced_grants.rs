@@ -4,6 +4,7 @@ use latchkey_domain::{AccountId, GrantBinding, SealedRefreshToken};
 use latchkey_sealing::KeyId;
 
 use super::credential::BindingColumns;
+use super::keys::reseal_batch;
 use super::{LONG_STATEMENT, Priority, STATEMENT, Store, StoreError, within};
 
 /// A refresh token that a later sign-in replaced.
@@ -46,7 +47,7 @@ impl Store {
         self.fetch_all(STATEMENT, query).await
     }
 
-    /// Replaced tokens with ids after `after` that are sealed to another key than
+    /// The next [`reseal_batch!`] replaced tokens with ids after `after` that are sealed to another key than
     /// `current`, with their bindings.
     ///
     /// # Errors
@@ -54,19 +55,18 @@ impl Store {
     pub async fn stale_replaced(
         &self,
         after: i64,
-        most: i64,
         current: &KeyId,
     ) -> Result<Vec<(Replaced, GrantBinding)>, StoreError> {
-        let query = sqlx::query_as(
+        let query = sqlx::query_as(concat!(
             "SELECT r.id, c.workspace_id, c.user_id, c.provider, c.issuer, c.subject,
                     r.sealed_refresh_token
              FROM vault.replaced_grant r
              JOIN vault.credential c USING (account_id)
-             WHERE r.id > $1 AND r.refresh_token_key_id <> $3
-             ORDER BY r.id LIMIT $2",
-        )
+             WHERE r.id > $1 AND r.refresh_token_key_id <> $2
+             ORDER BY r.id LIMIT ",
+            reseal_batch!()
+        ))
         .bind(after)
-        .bind(most)
         .bind(current.as_str());
         let rows: Vec<StaleRow> = self.fetch_all(LONG_STATEMENT, query).await?;
         // If the account's row cannot be parsed, the token cannot be opened anyway.

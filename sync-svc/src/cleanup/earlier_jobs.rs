@@ -3,6 +3,7 @@
 //! again.
 
 use latchkey_service::database::{SWEEP_WINDOW, Sweep};
+use latchkey_service::sweep_window;
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -30,11 +31,13 @@ impl Sweep for EarlierJobs {
     async fn delete_next(&mut self, pool: &PgPool) -> Result<bool, sqlx::Error> {
         let (created_at, id) = self.after;
         // Indexes: sync_job_created_at, channel_pkey, sync_job_pkey.
-        let last: Option<(OffsetDateTime, Uuid, i64)> = sqlx::query_as(
+        let last: Option<(OffsetDateTime, Uuid, i64)> = sqlx::query_as(concat!(
             "WITH seen AS MATERIALIZED (
                  SELECT id, created_at FROM sync.sync_job
-                 WHERE created_at < now() - interval '14 days' AND (created_at, id) > ($2, $3)
-                 ORDER BY created_at, id LIMIT $1
+                 WHERE created_at < now() - interval '14 days' AND (created_at, id) > ($1, $2)
+                 ORDER BY created_at, id LIMIT ",
+            sweep_window!(),
+            "
              ), gone AS (
                  DELETE FROM sync.sync_job WHERE id IN (
                      SELECT j.id FROM seen JOIN sync.sync_job j ON j.id = seen.id
@@ -43,9 +46,8 @@ impl Sweep for EarlierJobs {
                      FOR UPDATE OF j SKIP LOCKED)
              )
              SELECT created_at, id, (SELECT count(*) FROM seen)
-             FROM seen ORDER BY created_at DESC, id DESC LIMIT 1",
-        )
-        .bind(SWEEP_WINDOW)
+             FROM seen ORDER BY created_at DESC, id DESC LIMIT 1"
+        ))
         .bind(created_at)
         .bind(id)
         .fetch_optional(pool)

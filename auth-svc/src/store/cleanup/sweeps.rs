@@ -2,6 +2,7 @@
 //! time that its workspace allows, and whether a family has tokens on another table.
 
 use latchkey_service::database::{SWEEP_WINDOW, Sweep};
+use latchkey_service::sweep_window;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -9,7 +10,7 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub(super) struct ById {
     what: &'static str,
-    /// Looks at the `$1` rows after the id `$2`; returns the id of the last one, and their number.
+    /// Looks at the next rows after the id `$1`; returns the id of the last one, and their number.
     statement: &'static str,
     after: Uuid,
 }
@@ -30,7 +31,7 @@ macro_rules! window {
     ($table:literal, $change:literal, $($due:tt)+) => {
         concat!(
             "WITH seen AS MATERIALIZED (
-                 SELECT id FROM ", $table, " WHERE id > $2 ORDER BY id LIMIT $1
+                 SELECT id FROM ", $table, " WHERE id > $1 ORDER BY id LIMIT ", sweep_window!(), "
              ), due AS (
                  SELECT t.id FROM seen JOIN ", $table, " t ON t.id = seen.id
                  WHERE ", $($due)+, "
@@ -89,7 +90,6 @@ impl Sweep for ById {
 
     async fn delete_next(&mut self, pool: &PgPool) -> Result<bool, sqlx::Error> {
         let last: Option<(Uuid, i64)> = sqlx::query_as(self.statement)
-            .bind(SWEEP_WINDOW)
             .bind(self.after)
             .fetch_optional(pool)
             .await?;

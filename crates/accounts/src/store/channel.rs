@@ -21,8 +21,15 @@ macro_rules! columns {
 
 pub(super) use columns;
 
+/// [`PAGE_SIZE`] as a part of a statement, because the planner has to know the number.
+macro_rules! page_size {
+    () => {
+        100
+    };
+}
+
 /// Number of channels that a sweep reads at once.
-pub const PAGE_SIZE: i64 = 100;
+pub const PAGE_SIZE: i64 = page_size!();
 
 /// A channel with its account.
 #[derive(Debug, Clone)]
@@ -285,7 +292,8 @@ pub async fn due_for_sweep(
                              AND (c.sync_status = 'ONGOING' OR c.sync_stage <> ALL($8))
                              AND (j.repeat_at IS NULL OR j.repeat_at <= $3)))))
          ORDER BY c.sync_stage_started_at, c.id
-         LIMIT $9"
+         LIMIT ",
+        page_size!()
     ))
     .bind(after.since)
     .bind(after.id)
@@ -295,7 +303,6 @@ pub async fn due_for_sweep(
     .bind(Stage::names(&Stage::AT_WORK))
     .bind(Stage::names(&Stage::WAITING))
     .bind(Stage::names(&[Stage::ListFetchPending]))
-    .bind(PAGE_SIZE)
     .fetch_all(connection)
     .await
 }

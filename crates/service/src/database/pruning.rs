@@ -9,8 +9,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::time_limit::{UNHURRIED, within};
 
+/// [`PRUNE_BATCH`] as a part of a statement. The planner has to know the number: for a parameter it
+/// assumes a tenth of the table, and reads the whole table to find so many rows.
+#[macro_export]
+macro_rules! prune_batch {
+    () => {
+        500
+    };
+}
+
 /// Maximum number of rows that a statement of a [`PruneRule`] deletes.
-pub const PRUNE_BATCH: i64 = 500;
+pub const PRUNE_BATCH: i64 = prune_batch!();
 
 /// Maximum number of audit records that one transaction deletes.
 const AUDIT_BATCH: i64 = 20_000;
@@ -29,7 +38,7 @@ const EVERY: Duration = Duration::from_mins(10);
 pub struct PruneRule {
     /// What is deleted, for the log.
     pub what: &'static str,
-    /// Deletes (or erases) at most `$1` rows and skips those that are locked: several replicas may
+    /// Deletes (or erases) at most [`prune_batch!`](crate::prune_batch) rows and skips those that are locked: several replicas may
     /// apply a rule at the same time. The age in it is longer than any difference between clocks.
     pub statement: &'static str,
 }
@@ -40,7 +49,7 @@ impl PruneRule {
     /// # Errors
     /// Returns the database's error.
     pub async fn delete_batch(&self, pool: &PgPool) -> Result<u64, sqlx::Error> {
-        let deleted = sqlx::query(self.statement).bind(PRUNE_BATCH).execute(pool);
+        let deleted = sqlx::query(self.statement).execute(pool);
         Ok(within(UNHURRIED, deleted).await?.rows_affected())
     }
 

@@ -9,8 +9,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::time_limit::{UNHURRIED, within};
 
+/// [`SWEEP_WINDOW`] as a part of a statement. The planner has to know the number: for a parameter it
+/// assumes a tenth of the table, and reads the whole table to join so many rows.
+#[macro_export]
+macro_rules! sweep_window {
+    () => {
+        1000
+    };
+}
+
 /// Maximum number of rows that one statement of a [`Sweep`] looks at.
-pub const SWEEP_WINDOW: i64 = 1000;
+pub const SWEEP_WINDOW: i64 = sweep_window!();
 
 /// The time between two windows.
 const PAUSE: Duration = Duration::from_secs(1);

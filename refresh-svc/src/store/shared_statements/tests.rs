@@ -24,7 +24,7 @@ async fn waiting<R: SharedRow>(
     statement: &SharedStatement<R>,
     asks: &[(AccountId, R::Ask)],
 ) -> Vec<JoinHandle<Answer<R::Value>>> {
-    let calls = asks.iter().map(|&(account, ask)| {
+    let calls = asks.iter().cloned().map(|(account, ask)| {
         let (statement, connections) = (statement.clone(), store.connections.clone());
         tokio::spawn(async move { statement.execute(&connections, account, ask).await })
     });
