@@ -2,8 +2,6 @@
 //! arguments (decision 42), and for such a limit PostgreSQL assumes a tenth of the rows. With ten million
 //! rows it then read a whole table to join the 1,000 that were meant.
 
-#![expect(clippy::unwrap_used, reason = "tests may panic")]
-
 use latchkey_checks::tracked;
 
 /// Files whose statements have such a limit: their callers choose it, and they join rows of one person or
