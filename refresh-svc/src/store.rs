@@ -1,6 +1,7 @@
 //! `vault.credential`: sealed grants, refresh leases and results of refreshes. Every
 //! write that depends on what was read states so in its `WHERE`.
 
+mod commit;
 mod connections;
 mod credential;
 mod disconnect_requests;

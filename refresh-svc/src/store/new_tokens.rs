@@ -1,4 +1,4 @@
-//! Stores the tokens of refreshes. The write requires the version and the epoch that were
+//! The tokens of a refresh, and the statement that stores them. The write requires the version and the epoch that were
 //! read, so a reconnect or another holder in between takes precedence.
 
 use std::sync::Arc;
@@ -10,8 +10,7 @@ use tokio::time::Instant;
 use super::connections::Priority;
 use super::credential::{self, Credential, columns};
 use super::error::StoreError;
-use super::shared_statements::{SharedQuery, SharedRow, SharedStatement, accounts};
-use super::{Lease, Store};
+use super::shared_statements::{SharedQuery, SharedRow, accounts};
 
 /// Sealed tokens of the provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +33,12 @@ pub struct NewTokens {
     pub forced: bool,
 }
 
-/// What is asked of [`Store::commit`] besides the account.
+/// What is asked of [`Store::commit`](super::Store::commit) besides the account.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct CommitAsk {
-    version: i64,
-    epoch: i64,
-    tokens: Arc<NewTokens>,
+    pub(super) version: i64,
+    pub(super) epoch: i64,
+    pub(super) tokens: Arc<NewTokens>,
 }
 
 /// A row with its new tokens.
@@ -105,7 +104,7 @@ macro_rules! commit {
 }
 
 /// For one account.
-const ALONE: &str = commit!("");
+pub(super) const ALONE: &str = commit!("");
 
 impl SharedRow for CommittedRow {
     // A statement never waits for one of its rows while it has locked others.
@@ -146,40 +145,3 @@ impl SharedRow for CommittedRow {
         self.row.into_credential(asked_at).map(Some)
     }
 }
-
-impl Store {
-    /// Stores the tokens and ends the lease. Both tokens now belong to the refresh
-    /// token's grant, whichever sign-in the previous access token came from. Returns
-    /// `None`, and stores nothing, if the version or the epoch has changed.
-    ///
-    /// # Errors
-    /// Returned if the database does not answer.
-    pub async fn commit(
-        &self,
-        lease: &Lease,
-        tokens: &Arc<NewTokens>,
-    ) -> Result<Option<Credential>, StoreError> {
-        let account = lease.credential.account;
-        let ask = CommitAsk {
-            version: lease.credential.version,
-            epoch: lease.epoch,
-            tokens: Arc::clone(tokens),
-        };
-        let shared = &self.commits;
-        match shared
-            .execute(&self.connections, account, ask.clone())
-            .await
-        {
-            // Another transaction is writing the row, or it has changed; or one row of the
-            // statement is refused: alone it harms no other.
-            Ok(None) | Err(StoreError::Database(_)) => {
-                SharedStatement::<CommittedRow>::alone(&self.connections, ALONE, account, ask).await
-            }
-            stored => stored,
-        }
-    }
-}
-
-#[cfg(test)]
-#[path = "new_tokens/tests.rs"]
-mod tests;

@@ -15,6 +15,7 @@ use sqlx::query::Query;
 use sqlx::{FromRow, Postgres, Row as _};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::connections::{Connections, HeldConnection, Priority, STATEMENT, within};
@@ -67,6 +68,7 @@ struct Waiting<R: SharedRow> {
     account: AccountId,
     ask: R::Ask,
     call: Call<R::Value>,
+    span: Span,
 }
 
 /// The calls of one statement.
@@ -87,7 +89,12 @@ impl<R: SharedRow> SharedStatement<R> {
         let (call, answered) = oneshot::channel();
         let another = {
             let mut queue = self.queue();
-            queue.waiting.push_back(Waiting { account, ask, call });
+            queue.waiting.push_back(Waiting {
+                account,
+                ask,
+                call,
+                span: Span::current(),
+            });
             let another = queue.workers < MAX_WORKERS;
             queue.workers += usize::from(another);
             another
@@ -122,9 +129,9 @@ impl<R: SharedRow> SharedStatement<R> {
         while self.has_work() {
             match connections.acquire(R::PRIORITY).await {
                 Ok(held) => {
-                    let batch = self.next();
-                    if !batch.is_empty() {
-                        let executed = AssertUnwindSafe(execute::<R>(R::STATEMENT, held, batch));
+                    if let Some((span, batch)) = self.next() {
+                        let executed = execute::<R>(R::STATEMENT, held, batch).instrument(span);
+                        let executed = AssertUnwindSafe(executed);
                         // Calls that are left without an answer get an error, and others go on.
                         let _ = executed.catch_unwind().await;
                     }
@@ -146,10 +153,12 @@ impl<R: SharedRow> SharedStatement<R> {
         has_work
     }
 
-    /// Removes the calls of the next statement from the queue.
-    fn next(&self) -> Batch<R> {
+    /// Removes the calls of the next statement from the queue. `None` if no call waits. The
+    /// statement belongs to the trace of the first call, whose span is returned.
+    fn next(&self) -> Option<(Span, Batch<R>)> {
         let waiting = &mut self.queue().waiting;
         let mut next = Batch::<R>::new();
+        let mut span = None;
         let mut later = Vec::new();
         while next.len() < MAX_ACCOUNTS
             && let Some(one) = waiting.pop_front()
@@ -158,6 +167,7 @@ impl<R: SharedRow> SharedStatement<R> {
                 // Its caller has left.
                 continue;
             }
+            span.get_or_insert_with(|| one.span.clone());
             match next.entry(one.account) {
                 Entry::Vacant(place) => {
                     place.insert((one.ask, vec![one.call]));
@@ -175,7 +185,7 @@ impl<R: SharedRow> SharedStatement<R> {
         for one in later.into_iter().rev() {
             waiting.push_front(one);
         }
-        next
+        span.map(|span| (span, next))
     }
 
     /// Number of calls that wait.

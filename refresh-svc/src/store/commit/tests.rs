@@ -1,12 +1,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use latchkey_domain::{ScopeSet, SealedAccessToken, SealedRefreshToken};
 use latchkey_testkit::TestDatabase;
 use time::macros::datetime;
 use tokio::task::JoinHandle;
 
 use super::super::Holder;
-use super::super::connections::{Connections, HeldConnection};
+use super::super::connections::{Connections, HeldConnection, Priority};
 use super::super::tests::{connected, store};
 use super::*;
 
