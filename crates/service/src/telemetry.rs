@@ -40,7 +40,7 @@ pub use log_line::{LogFormat, LogLine};
 pub use trace_context::{
     current_span_id, current_trace_id, current_traceparent, link_to, set_parent,
 };
-pub use trace_span::{KeyValue, SpanKind, TraceSpan, in_current_trace};
+pub use trace_span::{CurrentTrace, KeyValue, SpanKind, TraceSpan, in_current_trace};
 
 use exporter::{ENDPOINT, Endpoint};
 use metric_export::MetricExport;

@@ -176,6 +176,7 @@ fn shows_the_refresh(tree: &SpanTree) -> anyhow::Result<()> {
     assert_eq!(refreshed.kind, "client");
     assert!(refreshed.attribute("url.full").ends_with("/token"));
     // Calls share these statements.
+    tree.below(called, |span| span.name == "SELECT vault.credential")?;
     let spans = tree.trace(&called.trace_id);
     let written = spans
         .iter()

@@ -1,6 +1,6 @@
 //! Statements about single accounts that calls share. A call that finds all workers busy waits, and
 //! the next worker executes one statement for all who wait: if a thousand tokens expire at once,
-//! their reads and leases take some dozen round trips instead of thousands.
+//! their reads, leases and new tokens take some dozen round trips instead of thousands.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt as _;
 use latchkey_domain::AccountId;
+use latchkey_service::telemetry::CurrentTrace;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{FromRow, Postgres, Row as _};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::connections::{Connections, HeldConnection, Priority, STATEMENT, within};
@@ -68,7 +68,7 @@ struct Waiting<R: SharedRow> {
     account: AccountId,
     ask: R::Ask,
     call: Call<R::Value>,
-    span: Span,
+    trace: CurrentTrace,
 }
 
 /// The calls of one statement.
@@ -93,7 +93,7 @@ impl<R: SharedRow> SharedStatement<R> {
                 account,
                 ask,
                 call,
-                span: Span::current(),
+                trace: CurrentTrace::now(),
             });
             let another = queue.workers < MAX_WORKERS;
             queue.workers += usize::from(another);
@@ -129,8 +129,8 @@ impl<R: SharedRow> SharedStatement<R> {
         while self.has_work() {
             match connections.acquire(R::PRIORITY).await {
                 Ok(held) => {
-                    if let Some((span, batch)) = self.next() {
-                        let executed = execute::<R>(R::STATEMENT, held, batch).instrument(span);
+                    if let Some((trace, batch)) = self.next() {
+                        let executed = trace.around(execute::<R>(R::STATEMENT, held, batch));
                         let executed = AssertUnwindSafe(executed);
                         // Calls that are left without an answer get an error, and others go on.
                         let _ = executed.catch_unwind().await;
@@ -154,11 +154,11 @@ impl<R: SharedRow> SharedStatement<R> {
     }
 
     /// Removes the calls of the next statement from the queue. `None` if no call waits. The
-    /// statement belongs to the trace of the first call, whose span is returned.
-    fn next(&self) -> Option<(Span, Batch<R>)> {
+    /// statement belongs to the trace of the first call, which is returned.
+    fn next(&self) -> Option<(CurrentTrace, Batch<R>)> {
         let waiting = &mut self.queue().waiting;
         let mut next = Batch::<R>::new();
-        let mut span = None;
+        let mut trace = None;
         let mut later = Vec::new();
         while next.len() < MAX_ACCOUNTS
             && let Some(one) = waiting.pop_front()
@@ -167,7 +167,7 @@ impl<R: SharedRow> SharedStatement<R> {
                 // Its caller has left.
                 continue;
             }
-            span.get_or_insert_with(|| one.span.clone());
+            trace.get_or_insert_with(|| one.trace.clone());
             match next.entry(one.account) {
                 Entry::Vacant(place) => {
                     place.insert((one.ask, vec![one.call]));
@@ -185,7 +185,7 @@ impl<R: SharedRow> SharedStatement<R> {
         for one in later.into_iter().rev() {
             waiting.push_front(one);
         }
-        span.map(|span| (span, next))
+        trace.map(|trace| (trace, next))
     }
 
     /// Number of calls that wait.

@@ -121,7 +121,23 @@ fn unrecorded(parent: &Context) -> SpanContext {
     SpanContext::new(trace, ids.new_span_id(), flags, false, TraceState::NONE)
 }
 
+/// The span that was current at one moment, to be that of a future later.
+#[derive(Debug, Clone)]
+pub struct CurrentTrace(Context);
+
+impl CurrentTrace {
+    /// The span that is current now.
+    pub fn now() -> Self {
+        Self(Context::current())
+    }
+
+    /// Makes the span that of a future too, which another task may poll.
+    pub fn around<F: Future>(self, future: F) -> WithContext<F> {
+        future.with_context(self.0)
+    }
+}
+
 /// Makes the current span that of a future too, which another task may poll.
 pub fn in_current_trace<F: Future>(future: F) -> WithContext<F> {
-    future.with_current_context()
+    CurrentTrace::now().around(future)
 }
