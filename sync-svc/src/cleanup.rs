@@ -3,7 +3,7 @@
 mod earlier_jobs;
 
 use latchkey_service::database::{PruneRule, Sweep as _, prune, prune_once};
-use latchkey_service::prune_batch;
+use latchkey_service::prune_statement;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -13,13 +13,10 @@ pub use earlier_jobs::EarlierJobs;
 /// merge of grants make it have no effect. Index: `inbox_received_at`.
 pub const APPLIED_EVENTS: PruneRule = PruneRule {
     what: "applied events",
-    statement: concat!(
+    statement: prune_statement!(
         "DELETE FROM sync.inbox WHERE event_id IN (
              SELECT event_id FROM sync.inbox
-             WHERE received_at < now() - interval '14 days'
-             LIMIT ",
-        prune_batch!(),
-        " FOR UPDATE SKIP LOCKED)"
+             WHERE received_at < now() - interval '14 days'"
     ),
 };
 

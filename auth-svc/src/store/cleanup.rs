@@ -3,7 +3,7 @@
 mod sweeps;
 
 use latchkey_service::database::{PruneRule, Sweep as _, prune, prune_once};
-use latchkey_service::prune_batch;
+use latchkey_service::prune_statement;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -13,110 +13,83 @@ use sweeps::SWEEPS;
 const RULES: [PruneRule; 9] = [
     PruneRule {
         what: "logout tokens",
-        statement: concat!(
+        statement: prune_statement!(
             "DELETE FROM auth.logout_token WHERE (provider, issuer, token_id) IN (
              SELECT provider, issuer, token_id FROM auth.logout_token
-             WHERE expires_at < now() - interval '1 hour'
-             LIMIT ",
-            prune_batch!(),
-            " FOR UPDATE SKIP LOCKED)"
+             WHERE expires_at < now() - interval '1 hour'"
         ),
     },
     PruneRule {
         what: "spent flows",
-        statement: concat!(
+        statement: prune_statement!(
             "DELETE FROM auth.spent_flow WHERE flow_id IN (
              SELECT flow_id FROM auth.spent_flow
-             WHERE expires_at < now() - interval '1 hour'
-             LIMIT ",
-            prune_batch!(),
-            " FOR UPDATE SKIP LOCKED)"
+             WHERE expires_at < now() - interval '1 hour'"
         ),
     },
     PruneRule {
         what: "domain claims",
-        statement: concat!(
+        statement: prune_statement!(
             "DELETE FROM auth.domain_claim WHERE (workspace_id, purpose, domain) IN (
              SELECT workspace_id, purpose, domain FROM auth.domain_claim
-             WHERE expires_at < now()
-             LIMIT ",
-            prune_batch!(),
-            " FOR UPDATE SKIP LOCKED)"
+             WHERE expires_at < now()"
         ),
     },
     PruneRule {
         what: "hand-over codes",
-        statement: concat!(
+        statement: prune_statement!(
             "DELETE FROM auth.handover_code WHERE code_hash IN (
              SELECT code_hash FROM auth.handover_code
-             WHERE expires_at < now() - interval '1 hour'
-             LIMIT ",
-            prune_batch!(),
-            " FOR UPDATE SKIP LOCKED)"
+             WHERE expires_at < now() - interval '1 hour'"
         ),
     },
     PruneRule {
         // Invitations are listed for 30 days after they were used, revoked or expired. Index:
         // personal_invite_ended_at.
         what: "invitations",
-        statement: concat!(
+        statement: prune_statement!(
             "DELETE FROM auth.personal_invite WHERE token_hash IN (
              SELECT token_hash FROM auth.personal_invite
-             WHERE least(used_at, revoked_at, expires_at) < now() - interval '30 days'
-             LIMIT ",
-            prune_batch!(),
-            " FOR UPDATE SKIP LOCKED)"
+             WHERE least(used_at, revoked_at, expires_at) < now() - interval '30 days'"
         ),
     },
     PruneRule {
         // A used token is kept until it would have expired, so that its reuse is detected.
         what: "refresh tokens",
-        statement: concat!(
+        statement: prune_statement!(
             "DELETE FROM auth.refresh_token WHERE token_hash IN (
              SELECT token_hash FROM auth.refresh_token
-             WHERE expires_at < now() - interval '1 day'
-             LIMIT ",
-            prune_batch!(),
-            " FOR UPDATE SKIP LOCKED)"
+             WHERE expires_at < now() - interval '1 day'"
         ),
     },
     PruneRule {
         // The tokens of an ended family are not accepted any more. The week lets an
         // operator explain a sign-out. Index: refresh_family_ended_at.
         what: "ended refresh families",
-        statement: concat!(
+        statement: prune_statement!(
             "DELETE FROM auth.refresh_family WHERE id IN (
              SELECT id FROM auth.refresh_family
-             WHERE ended_at < now() - interval '7 days'
-             LIMIT ",
-            prune_batch!(),
-            " FOR UPDATE SKIP LOCKED)"
+             WHERE ended_at < now() - interval '7 days'"
         ),
     },
     PruneRule {
         // Those of sessions that were signed out of are erased at once, by a trigger. Index:
         // session_sealed_id_token.
         what: "ID tokens of expired sessions",
-        statement: concat!(
+        statement: prune_statement!(
             "UPDATE auth.session SET sealed_id_token = NULL WHERE id IN (
              SELECT id FROM auth.session
-             WHERE sealed_id_token IS NOT NULL AND expires_at < now()
-             LIMIT ",
-            prune_batch!(),
-            " FOR UPDATE SKIP LOCKED)"
+             WHERE sealed_id_token IS NOT NULL AND expires_at < now()"
         ),
     },
     PruneRule {
         // Deletes their families and tokens too. Indexes: session_expires_at, session_revoked_at.
         what: "ended sessions",
-        statement: concat!(
+        statement: prune_statement!(
             "DELETE FROM auth.session WHERE id IN (
              SELECT id FROM auth.session
              WHERE expires_at < now() - interval '7 days'
-                OR revoked_at < now() - interval '7 days'
-             LIMIT ",
-            prune_batch!(),
-            " FOR UPDATE SKIP LOCKED)"
+                OR revoked_at < now() - interval '7 days'"
         ),
     },
 ];

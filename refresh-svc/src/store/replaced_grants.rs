@@ -47,8 +47,8 @@ impl Store {
         self.fetch_all(STATEMENT, query).await
     }
 
-    /// The next [`reseal_batch!`] replaced tokens with ids after `after` that are sealed to another key than
-    /// `current`, with their bindings.
+    /// The next [`reseal_batch!`] replaced tokens with ids after `after` that are sealed to another
+    /// key than `current`, with their bindings.
     ///
     /// # Errors
     /// Returned if the database does not answer.

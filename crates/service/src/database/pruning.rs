@@ -18,6 +18,20 @@ macro_rules! prune_batch {
     };
 }
 
+/// Ends a statement that deletes (or erases) the rows of a subquery, such as `DELETE FROM auth.session
+/// WHERE id IN (SELECT id FROM auth.session WHERE …`: at most [`PRUNE_BATCH`] rows.
+#[macro_export]
+macro_rules! prune_statement {
+    ($beginning:literal) => {
+        concat!(
+            $beginning,
+            " LIMIT ",
+            $crate::prune_batch!(),
+            " FOR UPDATE SKIP LOCKED)"
+        )
+    };
+}
+
 /// Maximum number of rows that a statement of a [`PruneRule`] deletes.
 pub const PRUNE_BATCH: i64 = prune_batch!();
 
@@ -38,8 +52,8 @@ const EVERY: Duration = Duration::from_mins(10);
 pub struct PruneRule {
     /// What is deleted, for the log.
     pub what: &'static str,
-    /// Deletes (or erases) at most [`prune_batch!`](crate::prune_batch) rows and skips those that are locked: several replicas may
-    /// apply a rule at the same time. The age in it is longer than any difference between clocks.
+    /// A [`prune_statement!`](crate::prune_statement). It skips rows that are locked: several replicas
+    /// may apply a rule at the same time. The age in it is longer than any difference between clocks.
     pub statement: &'static str,
 }
 
