@@ -66,7 +66,8 @@ impl EventHandler {
 #[async_trait]
 impl Handler for EventHandler {
     async fn handle(&self, message: &Received) -> Result<(), HandleError> {
-        within(ANSWER, self.apply(message)).await?;
+        // The future is large, and would be moved with the deadline.
+        within(ANSWER, Box::pin(self.apply(message))).await?;
         self.outbox.wake();
         Ok(())
     }

@@ -6,6 +6,7 @@
 //! handler's process dies is delivered again, alone: if it is what kills the process, it does
 //! not affect others.
 
+mod acknowledger;
 mod delivery;
 mod error;
 mod handler;

@@ -9,18 +9,19 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use lapin::Channel;
 use lapin::message::Delivery;
-use lapin::options::BasicAckOptions;
 use lapin::types::AMQPValue;
 use metrics::{Counter, Histogram, counter, describe_counter, describe_histogram, histogram};
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use super::acknowledger::Acknowledger;
 use super::error::HandleError;
 use super::handler::Handler;
 use super::received::Received;
 use super::setup::Consumer;
-use crate::broker::{BrokerError, confirmed, publish, reply};
+use crate::broker::{BrokerError, confirmed, publish};
 use crate::envelope::{self, ATTEMPTS, PARKED_AT, PARKED_REASON};
 use crate::message_span::Message;
 use crate::topology::{RetrySchedule, Subscription};
@@ -72,14 +73,19 @@ fn lag(event: &str) -> Histogram {
     histogram!("latchkey_event_lag_seconds", "event" => event.to_owned())
 }
 
-pub(super) struct Task {
-    pub(super) consumer: Consumer,
+/// Handles the deliveries of one connection.
+pub(super) struct DeliveryHandler {
+    consumer: Consumer,
     /// For one message at a time: the library hands a returned message out with the next confirm on
     /// the channel, which may be that of another message.
-    pub(super) forwarding: Arc<Mutex<Channel>>,
+    forwarding: Mutex<Channel>,
+    acknowledger: Acknowledger,
+    /// Cancelled if a message could be neither acknowledged nor forwarded: the broker delivers
+    /// it again only after a new connection.
     pub(super) broken: CancellationToken,
+    /// Cancelled if the handler is not available.
     pub(super) unavailable: CancellationToken,
-    pub(super) handled: Arc<AtomicBool>,
+    handled: AtomicBool,
 }
 
 /// The outcome of handling a message.
@@ -103,8 +109,31 @@ impl From<HandleError> for Outcome {
     }
 }
 
-impl Task {
-    pub(super) async fn run(self, delivery: Delivery) {
+impl DeliveryHandler {
+    /// Messages come over the channel `deliveries`, and each is handled in a task of `handling`. The
+    /// channel `forwarding` is in confirm mode.
+    pub(super) fn new(
+        consumer: Consumer,
+        deliveries: &Channel,
+        forwarding: Channel,
+        handling: &TaskTracker,
+    ) -> Self {
+        Self {
+            consumer,
+            forwarding: Mutex::new(forwarding),
+            acknowledger: Acknowledger::start(deliveries.clone(), handling.clone()),
+            broken: CancellationToken::new(),
+            unavailable: CancellationToken::new(),
+            handled: AtomicBool::new(false),
+        }
+    }
+
+    /// Returns `true` if a message was handled.
+    pub(super) fn has_handled(&self) -> bool {
+        self.handled.load(Ordering::Relaxed)
+    }
+
+    pub(super) async fn run(self: Arc<Self>, delivery: Delivery) {
         let subscription = self.consumer.subscription;
         let read = Received::read(&delivery, subscription.routing_keys);
         let event = match &read {
@@ -141,21 +170,19 @@ impl Task {
             if !matches!(outcome, Outcome::Handled) {
                 span.record_failure(counted);
             }
-            if let Err(error) = self.settle(&delivery, outcome).await {
-                tracing::warn!(%error, "message is delivered again");
-                self.broken.cancel();
-            }
+            self.settle(&delivery, outcome).await
         };
-        span.around(settled).await;
+        // The future is larger than what else the task has, and would be moved several times.
+        let settled = span.around(Box::pin(settled)).await;
+        drop(span);
+        self.acknowledge(&delivery, settled).await;
     }
 
     /// Returns a message that was not begun to its queue.
-    pub(super) async fn requeue(self, delivery: Delivery) {
+    pub(super) async fn requeue(self: Arc<Self>, delivery: Delivery) {
         let outcome = Outcome::Unavailable("consuming ends".to_owned());
-        if let Err(error) = self.settle(&delivery, outcome).await {
-            tracing::warn!(%error, "message is delivered again");
-            self.broken.cancel();
-        }
+        let settled = self.settle(&delivery, outcome).await;
+        self.acknowledge(&delivery, settled).await;
     }
 
     async fn outcome(&self, message: Received) -> Outcome {
@@ -187,16 +214,28 @@ impl Task {
         }
     }
 
-    async fn settle(&self, delivery: &Delivery, outcome: Outcome) -> Result<(), BrokerError> {
-        match outcome {
-            Outcome::Handled => tracing::debug!("handled"),
-            Outcome::Unavailable(reason) => self.defer(delivery, &reason).await?,
-            Outcome::Retry(reason) => self.retry(delivery, &reason).await?,
-            Outcome::Park(reason) => self.park(delivery, &reason).await?,
+    /// Forwards the message if it was not handled. Returns `false` if it could not be forwarded.
+    async fn settle(&self, delivery: &Delivery, outcome: Outcome) -> bool {
+        let settled = match outcome {
+            Outcome::Handled => {
+                tracing::debug!("handled");
+                Ok(())
+            }
+            Outcome::Unavailable(reason) => self.defer(delivery, &reason).await,
+            Outcome::Retry(reason) => self.retry(delivery, &reason).await,
+            Outcome::Park(reason) => self.park(delivery, &reason).await,
+        };
+        settled
+            .inspect_err(|error| tracing::warn!(%error, "message is delivered again"))
+            .is_ok()
+    }
+
+    /// Acknowledges a message that was settled. The broker delivers any other again, after a new
+    /// connection.
+    async fn acknowledge(&self, delivery: &Delivery, settled: bool) {
+        if !settled || !self.acknowledger.acknowledge(delivery.delivery_tag).await {
+            self.broken.cancel();
         }
-        let acknowledged = delivery.acker.ack(BasicAckOptions::default());
-        reply("acknowledge", acknowledged).await?;
-        Ok(())
     }
 
     /// Publishes the message again at the end of its own queue. If it were returned instead, the

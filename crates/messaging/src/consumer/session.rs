@@ -1,7 +1,6 @@
 //! One connection of a consumer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::{FutureExt as _, StreamExt as _};
@@ -9,11 +8,10 @@ use lapin::message::Delivery;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection};
-use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::delivery;
+use super::delivery::DeliveryHandler;
 use super::setup::Consumer;
 use crate::broker::{BrokerError, RetryDelay, open_confirm_channel, reply};
 use crate::topology;
@@ -51,14 +49,8 @@ pub(super) struct Session<'a> {
     consumer: &'a Consumer,
     connection: Connection,
     deliveries: Channel,
-    forwarding: Arc<Mutex<Channel>>,
+    handler: Arc<DeliveryHandler>,
     handling: TaskTracker,
-    /// Cancelled if a message could be neither acknowledged nor forwarded: the broker delivers
-    /// it again only after a new connection.
-    broken: CancellationToken,
-    /// Cancelled if the handler is not available.
-    unavailable: CancellationToken,
-    handled: Arc<AtomicBool>,
 }
 
 impl<'a> Session<'a> {
@@ -85,16 +77,15 @@ impl<'a> Session<'a> {
                 .await?;
         consumer.refused_declarations.replace(&refused);
         let deliveries = reply("open a channel", connection.create_channel()).await?;
-        let forwarding = Arc::new(Mutex::new(open_confirm_channel(&connection).await?));
+        let forwarding = open_confirm_channel(&connection).await?;
+        let handling = TaskTracker::new();
+        let handler = DeliveryHandler::new(consumer.clone(), &deliveries, forwarding, &handling);
         Ok(Self {
             consumer,
             connection,
             deliveries,
-            forwarding,
-            handling: TaskTracker::new(),
-            broken: CancellationToken::new(),
-            unavailable: CancellationToken::new(),
-            handled: Arc::default(),
+            handler: Arc::new(handler),
+            handling,
         })
     }
 
@@ -110,13 +101,13 @@ impl<'a> Session<'a> {
             match self.consume_with(prefetch, retry_delay, stop).await? {
                 SubscriptionEnd::Stopped => return Ok(SessionEnd::Stopped),
                 SubscriptionEnd::Unavailable => {
-                    let handled = self.handled.load(Ordering::Relaxed);
+                    let handled = self.handler.has_handled();
                     return Ok(SessionEnd::Unavailable { handled });
                 }
                 SubscriptionEnd::RedeliveriesDone => prefetch = self.consumer.prefetch,
                 SubscriptionEnd::Suspect(delivery) => {
                     self.idle().await;
-                    self.task().run(*delivery).await;
+                    self.handler().run(*delivery).await;
                     prefetch = 1;
                 }
             }
@@ -148,16 +139,16 @@ impl<'a> Session<'a> {
         let left = loop {
             tokio::select! {
                 biased;
-                () = self.broken.cancelled() => return Err(BrokerError::Cancelled),
+                () = self.handler.broken.cancelled() => return Err(BrokerError::Cancelled),
                 () = stop.cancelled() => break SubscriptionEnd::Stopped,
-                () = self.unavailable.cancelled() => break SubscriptionEnd::Unavailable,
+                () = self.handler.unavailable.cancelled() => break SubscriptionEnd::Unavailable,
                 next = deliveries.next() => match next {
                     Some(Ok(delivery)) if !one_at_a_time && is_suspect(&delivery) => {
                         break SubscriptionEnd::Suspect(Box::new(delivery));
                     }
                     Some(Ok(delivery)) => {
                         let fresh = !delivery.redelivered;
-                        self.handling.spawn(self.task().run(delivery));
+                        self.handling.spawn(self.handler().run(delivery));
                         if one_at_a_time && fresh {
                             break SubscriptionEnd::RedeliveriesDone;
                         }
@@ -179,19 +170,13 @@ impl<'a> Session<'a> {
         // Messages that were delivered and not begun return to the queue, without a counted
         // attempt.
         while let Some(Some(Ok(delivery))) = deliveries.next().now_or_never() {
-            self.handling.spawn(self.task().requeue(delivery));
+            self.handling.spawn(self.handler().requeue(delivery));
         }
         Ok(left)
     }
 
-    fn task(&self) -> delivery::Task {
-        delivery::Task {
-            consumer: self.consumer.clone(),
-            forwarding: Arc::clone(&self.forwarding),
-            broken: self.broken.clone(),
-            unavailable: self.unavailable.clone(),
-            handled: self.handled.clone(),
-        }
+    fn handler(&self) -> Arc<DeliveryHandler> {
+        Arc::clone(&self.handler)
     }
 
     /// Waits until no message is being handled.

@@ -9,8 +9,8 @@ use super::handler::Handler;
 use crate::broker::BrokerConfig;
 use crate::topology::{RefusedDeclarations, RetrySchedule, Subscription};
 
-/// Messages that are handled concurrently.
-const PREFETCH: u16 = 16;
+/// Messages that are handled concurrently, or wait until they are acknowledged.
+const PREFETCH: u16 = 24;
 /// A handler that does not say within this time that it is available counts as not available.
 const AVAILABLE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -37,7 +37,7 @@ impl std::fmt::Debug for Consumer {
 }
 
 impl Consumer {
-    /// A consumer of `subscription` with the default retry schedule and 16 concurrent messages.
+    /// A consumer of `subscription` with the default retry schedule and 24 concurrent messages.
     pub fn new(
         broker: BrokerConfig,
         subscription: Subscription,
