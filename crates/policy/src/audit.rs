@@ -21,6 +21,7 @@ use latchkey_domain::Clock;
 use latchkey_service::database::{ANSWER, prune_audit, within};
 use sqlx::PgPool;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use copy::Table;
@@ -32,9 +33,11 @@ const QUEUE_CAPACITY: usize = 128 * 1024;
 /// Most records in one statement. The database uses a core for some milliseconds for a
 /// thousand, and calls wait meanwhile if it has no other.
 const BATCH_SIZE: usize = 500;
-/// The writer waits this time for further records: one row costs as much as many, and
-/// not every call wakes the writer.
-const BATCH_DELAY: Duration = Duration::from_millis(20);
+/// The writer waits this long for a full batch. A statement costs the database as much as a hundred
+/// and fifty rows.
+const BATCH_DELAY: Duration = Duration::from_millis(80);
+/// How often it looks meanwhile whether the batch is full: not every call wakes the writer.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// Time between two attempts while the database does not answer.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Number of attempts at shut-down.
@@ -139,17 +142,23 @@ impl Writer {
             if taken == 0 {
                 return;
             }
-            if taken < BATCH_SIZE {
-                let gathered = tokio::time::sleep(BATCH_DELAY);
-                let _ = stop.run_until_cancelled(gathered).await;
-                while batch.len() < BATCH_SIZE
-                    && let Ok(record) = self.queue.try_recv()
-                {
-                    batch.push(record);
-                }
+            stop.run_until_cancelled(self.gather(taken)).await;
+            while batch.len() < BATCH_SIZE
+                && let Ok(record) = self.queue.try_recv()
+            {
+                batch.push(record);
             }
             self.write(&mut batch, &stop).await;
             batch.clear();
+        }
+    }
+
+    /// Waits until there is a full batch with the records that were `taken` from the queue, at most
+    /// for [`BATCH_DELAY`].
+    async fn gather(&self, taken: usize) {
+        let until = Instant::now() + BATCH_DELAY;
+        while taken + self.queue.len() < BATCH_SIZE && Instant::now() < until {
+            tokio::time::sleep(LOOK_INTERVAL).await;
         }
     }
 

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use latchkey_domain::ScopeSet;
+use latchkey_service::database::return_untested;
 use sqlx::PgPool;
-use sqlx::postgres::PgPoolCopyExt as _;
 use time::OffsetDateTime;
 use time::macros::datetime;
 use uuid::Uuid;
@@ -105,14 +105,19 @@ impl Rows {
     /// # Errors
     /// The database refused the rows, or did not confirm them.
     pub(super) async fn insert(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
-        let mut copy = pool.copy_in_raw(self.table.copy()).await?;
+        let mut connection = pool.acquire().await?;
+        let mut copy = connection.copy_in_raw(self.table.copy()).await?;
         for chunk in self.bytes.chunks(CHUNK_SIZE) {
             copy.send(chunk).await?;
         }
         match copy.finish().await {
+            Ok(_) => {
+                return_untested(connection);
+                Ok(())
+            }
             // An earlier attempt inserted the rows, and its confirmation was lost.
             Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(()),
-            taken => taken.map(drop),
+            Err(error) => Err(error),
         }
     }
 
