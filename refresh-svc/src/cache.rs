@@ -96,6 +96,11 @@ impl Cache {
         self.entries.get(&account)
     }
 
+    /// The same, and the account does not count as requested.
+    pub fn peek(&self, account: AccountId) -> Option<Arc<Snapshot>> {
+        self.entries.peek(&account)
+    }
+
     /// Returns `true` if the entry may be used without asking the database.
     pub fn is_valid(&self, snapshot: &Snapshot) -> bool {
         if snapshot.read_at <= *locked(&self.distrusted_until) {

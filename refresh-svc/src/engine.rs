@@ -10,6 +10,7 @@ mod background;
 mod backoff;
 mod decision;
 mod error;
+mod expiry_search;
 mod failure;
 mod local_failures;
 mod lookup;

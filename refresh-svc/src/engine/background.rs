@@ -7,16 +7,13 @@
 //! load even ([`super::pace`]). Callers have priority: refreshes ahead have a small rate
 //! limit of their own.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use super::pace::{Paces, early_margin};
+use super::expiry_search::ExpirySearch;
 use super::{Engine, RefreshOptions};
 use crate::metrics;
-use crate::snapshot::{HeldToken, Snapshot};
 use crate::upstream::SEARCH_SECONDS;
 
 /// Interval of searches for tokens about to expire.
@@ -24,11 +21,6 @@ const REFRESH_CHECK_EVERY: Duration = Duration::from_secs(SEARCH_SECONDS.get() a
 /// A search that comes late allows the refreshes of at most this time, so that a process
 /// that stood still does not start all of them at once.
 const MAX_ELAPSED: Duration = REFRESH_CHECK_EVERY.saturating_mul(2);
-/// A search pauses after this many entries. All entries at once would use a core for longer than a
-/// call takes, and calls wait for it.
-const ENTRIES_AT_ONCE: usize = 500;
-/// Length of that pause.
-const SEARCH_PAUSE: Duration = Duration::from_millis(1);
 /// Interval between two searches for idle accounts.
 const IDLE_CHECK_EVERY: Duration = Duration::from_mins(1);
 
@@ -39,7 +31,7 @@ impl Engine {
             self.stopping.cancelled().await;
             return;
         }
-        let mut paces = Paces::default();
+        let mut searches = ExpirySearch::default();
         let mut searched_at = Instant::now();
         loop {
             tokio::select! {
@@ -52,13 +44,13 @@ impl Engine {
             searched_at = Instant::now();
             // A search through a hundred thousand entries would block a runtime thread.
             let search = tokio::task::spawn_blocking(move || {
-                let due = engine.due(&mut paces, elapsed);
-                (due, paces)
+                let due = searches.due(&engine, elapsed);
+                (due, searches)
             });
             let due;
-            (due, paces) = search.await.unwrap_or_else(|error| {
+            (due, searches) = search.await.unwrap_or_else(|error| {
                 tracing::error!(%error, "the search for tokens that expire soon failed");
-                (Vec::new(), Paces::default())
+                (Vec::new(), ExpirySearch::default())
             });
             for snapshot in due {
                 if snapshot.upstream.allows_refresh_ahead(snapshot.health()) {
@@ -87,49 +79,4 @@ impl Engine {
             }
         }
     }
-
-    /// Accounts in use whose token expires soon, the soonest first: those that cannot wait,
-    /// and as many others as the pace of their provider allows. `elapsed` is the time since
-    /// the last search.
-    fn due(&self, paces: &mut Paces, elapsed: Duration) -> Vec<Arc<Snapshot>> {
-        let now = self.parts.clock.now();
-        let mut due = Vec::new();
-        for (number, snapshot) in self.parts.cache.snapshots().enumerate() {
-            if number % ENTRIES_AT_ONCE == ENTRIES_AT_ONCE - 1 {
-                std::thread::sleep(SEARCH_PAUSE);
-            }
-            let Some(token) = token_in_use(&snapshot, self.parts.ahead_window, now) else {
-                continue;
-            };
-            paces.count(snapshot.provider(), token.life);
-            let remaining = token.remaining(now);
-            let early = early_margin(snapshot.account, snapshot.version, token.life);
-            if remaining <= early.max(token.soft_margin)
-                && snapshot.backoff_left().is_none()
-                // It would use up the pace and the limit again, and start nothing.
-                && !self.refreshes.is_running(snapshot.account)
-            {
-                due.push((remaining, remaining <= token.soft_margin, snapshot));
-            }
-        }
-        due.sort_by_key(|(remaining, ..)| *remaining);
-        paces.refill(elapsed);
-        due.into_iter()
-            .filter_map(|(_, cannot_wait, snapshot)| {
-                let starts = paces.starts(snapshot.provider(), cannot_wait);
-                starts.then_some(snapshot)
-            })
-            .collect()
-    }
-}
-
-/// Returns the valid token of an account in use that can be refreshed. A refresh spares a
-/// caller the wait. Expired tokens are left to callers: possibly nobody requests them
-/// again.
-fn token_in_use(snapshot: &Snapshot, window: Duration, now: OffsetDateTime) -> Option<&HeldToken> {
-    let is_in_use = snapshot.refreshable
-        && !snapshot.dead
-        && !snapshot.erased
-        && snapshot.last_used.within(window, now);
-    snapshot.valid_token(now).filter(|_| is_in_use)
 }

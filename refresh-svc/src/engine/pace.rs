@@ -53,6 +53,14 @@ struct Pace {
 }
 
 impl Paces {
+    /// Forgets the accounts that were counted.
+    pub(super) fn restart_count(&mut self) {
+        self.0.retain(|_, pace| pace.average > 0.0);
+        for pace in self.0.values_mut() {
+            pace.average = 0.0;
+        }
+    }
+
     /// Counts an account in use with a token of this life.
     pub(super) fn count(&mut self, provider: &ProviderName, life: Duration) {
         let average = interval(life).as_secs_f64().recip();
@@ -64,15 +72,13 @@ impl Paces {
         }
     }
 
-    /// Allows the refreshes of the time since the last search, by the accounts that were
-    /// counted since then.
+    /// Allows the refreshes of the time since the last search, by the accounts that are
+    /// counted.
     pub(super) fn refill(&mut self, elapsed: Duration) {
-        self.0.retain(|_, pace| pace.average > 0.0);
         for pace in self.0.values_mut() {
             let more = PEAK * pace.average * elapsed.as_secs_f64();
             // Nothing is saved for later but one refresh and what is not a whole one.
             pace.left = (pace.left + more).clamp(-more, more + 1.0);
-            pace.average = 0.0;
         }
     }
 

@@ -94,6 +94,7 @@ fn simulate(spread: bool, outage: &Range<Duration>) -> Simulated {
     let mut now = Duration::ZERO;
     while now < END {
         let mut due = BTreeSet::new();
+        paces.restart_count();
         for (number, account) in accounts.iter().enumerate() {
             paces.count(&provider, LIFE);
             let margin = if spread { account.early } else { account.soft };
@@ -168,6 +169,7 @@ fn a_refresh_that_cannot_wait_starts_and_delays_another() {
     assert!(!paces.starts(&provider, false));
     let mut allowed = 0;
     for _ in 0..2 {
+        paces.restart_count();
         for _ in 0..1_000 {
             paces.count(&provider, LIFE);
         }
