@@ -87,3 +87,42 @@ async fn gather(
     }
     gathered
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gathers after `done` of `handling` messages were handled. Returns how many are acknowledged
+    /// together, and after which time.
+    async fn gathered(done: usize, handling: usize) -> (usize, Duration) {
+        let tracker = TaskTracker::new();
+        let _tokens: Vec<_> = (0..handling).map(|_| tracker.token()).collect();
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        for delivery_tag in 0..done as LongLongUInt {
+            let acknowledged = oneshot::channel().0;
+            let handled = Handled {
+                delivery_tag,
+                acknowledged,
+            };
+            sender.send(handled).unwrap();
+        }
+        let begun = Instant::now();
+        let first = receiver.recv().await.unwrap();
+        let all = gather(first, &mut receiver, &tracker).await;
+        (all.len(), begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_waits_only_while_others_are_being_handled() {
+        assert_eq!(gathered(1, 1).await, (1, Duration::ZERO));
+        assert_eq!(gathered(3, 3).await, (3, Duration::ZERO));
+        let (together, waited) = gathered(3, 4).await;
+        assert_eq!(together, 3);
+        assert!(waited >= GATHERING, "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_batch_does_not_wait() {
+        assert_eq!(gathered(MOST + 1, 3 * MOST).await, (MOST, Duration::ZERO));
+    }
+}
