@@ -36,7 +36,8 @@ pub(super) struct ExpirySearch {
 #[derive(Debug, Default)]
 struct Listing {
     accounts: Vec<AccountId>,
-    /// By the clock of the engine. Empty at first, and while no account is in use.
+    /// Since when, by the clock of the engine, and for how long. Empty at first, and while no account
+    /// is in use.
     used_for: Option<(OffsetDateTime, Duration)>,
 }
 
@@ -89,7 +90,7 @@ impl ExpirySearch {
     fn list(&mut self, engine: &Engine, now: OffsetDateTime) {
         self.listing.accounts.clear();
         self.paces.restart_count();
-        let mut shortest_life = None;
+        let mut used_for = None;
         for (number, snapshot) in engine.parts.cache.snapshots().enumerate() {
             if number % ENTRIES_AT_ONCE == ENTRIES_AT_ONCE - 1 {
                 std::thread::sleep(PAUSE);
@@ -101,11 +102,10 @@ impl ExpirySearch {
             if token.remaining(now) <= margin(&snapshot, token) + LISTED_FOR {
                 self.listing.accounts.push(snapshot.account);
             }
-            shortest_life =
-                Some(shortest_life.map_or(token.life, |life: Duration| life.min(token.life)));
+            let shortest = used_for.unwrap_or(LISTED_FOR);
+            used_for = Some(shortest.min(token.life / PART_OF_LIFE));
         }
-        self.listing.used_for =
-            shortest_life.map(|life| (now, (life / PART_OF_LIFE).min(LISTED_FOR)));
+        self.listing.used_for = used_for.map(|used_for| (now, used_for));
     }
 }
 

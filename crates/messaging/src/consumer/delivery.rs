@@ -175,14 +175,17 @@ impl DeliveryHandler {
         // The future is larger than what else the task has, and would be moved several times.
         let settled = span.around(Box::pin(settled)).await;
         drop(span);
-        self.acknowledge(&delivery, settled).await;
+        if settled {
+            self.acknowledge(&delivery).await;
+        }
     }
 
     /// Returns a message that was not begun to its queue.
     pub(super) async fn requeue(self: Arc<Self>, delivery: Delivery) {
         let outcome = Outcome::Unavailable("consuming ends".to_owned());
-        let settled = self.settle(&delivery, outcome).await;
-        self.acknowledge(&delivery, settled).await;
+        if self.settle(&delivery, outcome).await {
+            self.acknowledge(&delivery).await;
+        }
     }
 
     async fn outcome(&self, message: Received) -> Outcome {
@@ -214,7 +217,8 @@ impl DeliveryHandler {
         }
     }
 
-    /// Forwards the message if it was not handled. Returns `false` if it could not be forwarded.
+    /// Forwards the message if it was not handled. Returns `false` if it could not be forwarded:
+    /// [`Self::forward`] has then cancelled `broken`.
     async fn settle(&self, delivery: &Delivery, outcome: Outcome) -> bool {
         let settled = match outcome {
             Outcome::Handled => {
@@ -230,10 +234,8 @@ impl DeliveryHandler {
             .is_ok()
     }
 
-    /// Acknowledges a message that was settled. The broker delivers any other again, after a new
-    /// connection.
-    async fn acknowledge(&self, delivery: &Delivery, settled: bool) {
-        if !settled || !self.acknowledger.acknowledge(delivery.delivery_tag).await {
+    async fn acknowledge(&self, delivery: &Delivery) {
+        if !self.acknowledger.acknowledge(delivery.delivery_tag).await {
             self.broken.cancel();
         }
     }

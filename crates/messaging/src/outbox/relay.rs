@@ -43,9 +43,9 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 const BATCH_TIMEOUT: Duration = Duration::from_secs(45);
 /// The relay reads the outbox this often if nobody wakes it: for the messages of other processes.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// After a batch that had rows, the next one begins at least this long after it began. While rows
-/// keep arriving, they are gathered: the four statements of a batch cost as much for one row as for
-/// ten. A row that arrives alone does not wait.
+/// After a batch that had rows and was not full, the next one begins at least this long after it
+/// began. While rows keep arriving, they are gathered: the four statements of a batch cost as much
+/// for one row as for ten. A row that arrives alone does not wait.
 const GATHERING: Duration = Duration::from_millis(10);
 
 /// Publishes the rows of one outbox. Any number of relays may run at once: each skips the
