@@ -6,7 +6,7 @@ mod channel_input;
 mod sign_in;
 
 use latchkey_domain::EventId;
-use latchkey_service::database::return_untested;
+use latchkey_service::database::BoundedConnection;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use time::OffsetDateTime;
 
@@ -43,11 +43,11 @@ pub async fn apply(
     sign_in: &SignIn,
     now: OffsetDateTime,
 ) -> Result<Outcome, sqlx::Error> {
-    let mut connection = pool.acquire().await?;
+    let mut connection = BoundedConnection::acquire(pool).await?;
     let mut transaction = connection.begin().await?;
     let outcome = apply_on(&mut transaction, mode, event, sign_in, now).await?;
     transaction.commit().await?;
-    return_untested(connection);
+    connection.return_untested();
     Ok(outcome)
 }
 

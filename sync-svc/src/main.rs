@@ -44,7 +44,9 @@ enum Command {
     Audit(MovedCommand),
 }
 
-#[tokio::main]
+/// With one thread no thread wakes another for each answer of the database, which needs a fifth of
+/// the processor time (decision 44). PostgreSQL is the limit long before this thread is.
+#[tokio::main(worker_threads = 1)]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Fails only if a provider is installed already.

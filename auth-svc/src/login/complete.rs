@@ -5,7 +5,8 @@ use latchkey_domain::{GrantBinding, Handle, SessionId, UserId, WorkspaceId};
 use latchkey_messaging::outbox::{self, Schema};
 use latchkey_providers::{Provider, Purpose, VerifiedIdentity, needs_hosted_domain};
 use latchkey_sealing::SealingKey;
-use sqlx::{PgConnection, PgPool};
+use latchkey_service::database::BoundedConnection;
+use sqlx::{Connection as _, PgConnection, PgPool};
 use time::OffsetDateTime;
 
 use crate::flow_keys::FlowKeys;
@@ -60,7 +61,8 @@ pub async fn sign_in(
     let handle = identity.email.as_ref().ok_or(SignInError::NoAddress)?;
     let claims = claims_of(authentication.provider, identity);
 
-    let mut transaction = pool.begin().await?;
+    let mut connection = BoundedConnection::acquire(pool).await?;
+    let mut transaction = connection.begin().await?;
     used_flow::mark_used(&mut transaction, flow).await?;
     let known = identity::lock(
         &mut transaction,
@@ -112,7 +114,8 @@ pub async fn sign_in(
     // session at the provider (Keycloak).
     let keeps_grant = connecting && flow.reuses_grant;
     if keeps_grant && consent::lacks_grant(&mut transaction, authentication, &binding).await? {
-        return consent::request_again(pool, transaction, flow, Outcome::GrantNeeded).await;
+        transaction.rollback().await?;
+        return consent::request_again(&mut connection, flow, Outcome::GrantNeeded).await;
     }
     if connecting
         && !keeps_grant
@@ -120,7 +123,8 @@ pub async fn sign_in(
         && (agreed.is_some_and(Agreement::chose_to_connect)
             || !grant::is_closed_to_sign_in(&mut *transaction, &binding).await?)
     {
-        return consent::ask(pool, transaction, flow).await;
+        transaction.rollback().await?;
+        return consent::ask(&mut connection, flow).await;
     }
 
     let authenticated_at = write_person(
@@ -177,6 +181,7 @@ pub async fn sign_in(
     )?;
     outbox::enqueue(&mut transaction, Schema::Auth, message).await?;
     transaction.commit().await?;
+    connection.return_untested();
     Ok(Outcome::Done(SignedIn {
         user: binding.user,
         session: begun.id,

@@ -4,7 +4,8 @@
 use latchkey_domain::SessionId;
 use latchkey_messaging::outbox::{self, Schema};
 use latchkey_sealing::SealingKey;
-use sqlx::PgPool;
+use latchkey_service::database::BoundedConnection;
+use sqlx::{Connection as _, PgPool};
 
 use crate::login::event::{Authentication, user_authenticated};
 use crate::login::flow::Flow;
@@ -37,7 +38,8 @@ pub async fn connect(
         .ok_or(SignInError::NoAddress)?;
     let secret = secret.ok_or(SignInError::SessionChanged)?;
 
-    let mut transaction = pool.begin().await?;
+    let mut connection = BoundedConnection::acquire(pool).await?;
+    let mut transaction = connection.begin().await?;
     used_flow::mark_used(&mut transaction, flow).await?;
     let session = session::find(&mut *transaction, secret)
         .await?
@@ -49,7 +51,8 @@ pub async fn connect(
     }
     let binding = authentication.binding(session.workspace, session.user);
     if consent::is_needed(&mut transaction, flow, authentication, &binding).await? {
-        return consent::ask(pool, transaction, flow).await;
+        transaction.rollback().await?;
+        return consent::ask(&mut connection, flow).await;
     }
     // An agreement counts only for the workspace that the page named.
     flow.agreement_for(session.workspace)
@@ -68,5 +71,6 @@ pub async fn connect(
     )?;
     outbox::enqueue(&mut transaction, Schema::Auth, message).await?;
     transaction.commit().await?;
+    connection.return_untested();
     Ok(Outcome::Done(session))
 }

@@ -2,7 +2,7 @@
 //! missing.
 
 use latchkey_domain::GrantBinding;
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::PgConnection;
 
 use crate::login::event::Authentication;
 use crate::login::flow::Flow;
@@ -27,16 +27,12 @@ pub async fn is_needed(
     Ok(!grant::is_stored(connection, binding, &authentication.granted()).await?)
 }
 
-/// Rolls the transaction back and only marks the flow as used.
+/// Only marks the flow as used; the transaction of the sign-in was rolled back.
 ///
 /// # Errors
 /// Returns an error if the flow was used, or the database fails.
-pub async fn ask<T>(
-    pool: &PgPool,
-    transaction: Transaction<'_, Postgres>,
-    flow: &Flow,
-) -> Result<Outcome<T>, SignInError> {
-    request_again(pool, transaction, flow, Outcome::ConsentNeeded).await
+pub async fn ask<T>(connection: &mut PgConnection, flow: &Flow) -> Result<Outcome<T>, SignInError> {
+    request_again(connection, flow, Outcome::ConsentNeeded).await
 }
 
 /// Returns `true` if the request left out offline access and the person who came has no
@@ -57,17 +53,15 @@ pub async fn lacks_grant(
     Ok(!grant::is_closed_to_sign_in(connection, binding).await?)
 }
 
-/// Rolls the transaction back and only marks the flow as used.
+/// Only marks the flow as used; the transaction of the sign-in was rolled back.
 ///
 /// # Errors
 /// Returns an error if the flow was used, or the database fails.
 pub async fn request_again<T>(
-    pool: &PgPool,
-    transaction: Transaction<'_, Postgres>,
+    connection: &mut PgConnection,
     flow: &Flow,
     outcome: Outcome<T>,
 ) -> Result<Outcome<T>, SignInError> {
-    transaction.rollback().await?;
-    used_flow::mark_used(&mut *pool.acquire().await?, flow).await?;
+    used_flow::mark_used(connection, flow).await?;
     Ok(outcome)
 }

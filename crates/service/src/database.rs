@@ -6,6 +6,7 @@
 //! closes it if it does not respond or if its server does not accept writes; and the server ends
 //! the transactions of clients that are gone.
 
+mod bounded_connection;
 mod check;
 mod connect_once;
 mod connection_checks;
@@ -23,9 +24,10 @@ use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgPool};
 
+pub use bounded_connection::{BoundedConnection, return_untested};
 pub use check::DatabaseCheck;
 pub use connect_once::{ConnectError, OpenError, connect_once};
-pub use connection_checks::{RECENTLY_TESTED, return_untested, without_tests};
+pub use connection_checks::{RECENTLY_TESTED, without_tests};
 pub(crate) use pool_metrics::acquire_times;
 pub use pool_metrics::measure_pool;
 pub use pooler::{is_pooled_by_transaction, refuse_transaction_pooling};

@@ -17,7 +17,9 @@ pub use broker::{QueueState, TestBroker};
 pub use certificates::TestCertificates;
 pub use database::{Role, TestDatabase};
 pub use eventually::{PATIENCE, eventually};
-pub use latchkey_servers::{KeyPairFiles, Parameter, Proxy, Statement};
+pub use latchkey_servers::{
+    Direction, KeyPairFiles, Parameter, Proxy, Statement, Verdict, Watch, WatchedConnection,
+};
 pub use metric_receiver::{MetricReceiver, ReceivedFamily};
 pub use publish::publish_confirmed;
 pub use statement_recorder::StatementRecorder;

@@ -293,15 +293,21 @@ impl Relay {
         next: Option<&Notify>,
     ) -> Result<Batch, RelayError> {
         let publishing = async {
-            let Some(claim) = self.publisher.claim(scope, limit).await? else {
-                return Ok(Batch::default());
+            let mut connection = self.publisher.connection(scope).await?;
+            let claimed = self.publisher.claim(&mut connection, scope, limit);
+            let batch = match claimed.await? {
+                Some(claim) => {
+                    if is_full(claim.rows())
+                        && let Some(next) = next
+                    {
+                        next.notify_one();
+                    }
+                    self.publisher.publish(channel, claim).await?
+                }
+                None => Batch::default(),
             };
-            if is_full(claim.rows())
-                && let Some(next) = next
-            {
-                next.notify_one();
-            }
-            self.publisher.publish(channel, claim).await
+            connection.return_untested();
+            Ok(batch)
         };
         tokio::time::timeout(BATCH_TIMEOUT, Box::pin(publishing))
             .await

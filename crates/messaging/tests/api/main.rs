@@ -8,6 +8,7 @@
 
 mod backlog;
 mod consumer;
+mod lost_answer;
 mod parked;
 mod proxy;
 mod relay;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use latchkey_domain::ScopeSet;
-use latchkey_service::database::return_untested;
+use latchkey_service::database::BoundedConnection;
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -105,14 +105,14 @@ impl Rows {
     /// # Errors
     /// The database refused the rows, or did not confirm them.
     pub(super) async fn insert(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
-        let mut connection = pool.acquire().await?;
+        let mut connection = BoundedConnection::acquire(pool).await?;
         let mut copy = connection.copy_in_raw(self.table.copy()).await?;
         for chunk in self.bytes.chunks(CHUNK_SIZE) {
             copy.send(chunk).await?;
         }
         match copy.finish().await {
             Ok(_) => {
-                return_untested(connection);
+                connection.return_untested();
                 Ok(())
             }
             // An earlier attempt inserted the rows, and its confirmation was lost.

@@ -1,20 +1,17 @@
 //! Which connections stay in a pool, and the settings of each connection.
 
 use std::cell::Cell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, Postgres};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::time_limit::{timed_out, within};
+use super::time_limit::{is_time_out, timed_out, within};
 
 /// A connection that does not answer within this time is closed.
 const TEST_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Deadline of the return of a connection.
-const RETURN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection that was returned this recently was tested then.
 pub const RECENTLY_TESTED: Duration = Duration::from_millis(100);
@@ -33,16 +30,6 @@ pub async fn without_tests<T>(work: impl Future<Output = T>) -> (T, Option<Durat
         (done, IDLE_FOR.with(Cell::get))
     };
     IDLE_FOR.scope(Cell::new(None), watched).await
-}
-
-/// Returns a connection to the pool without the test of the pool, because a commit has just proved
-/// more, or because whoever takes it tests it.
-pub fn return_untested(mut connection: PoolConnection<Postgres>) {
-    // The pool waits until a statement that its user has left has ended.
-    tokio::spawn(timeout(
-        RETURN_TIMEOUT,
-        without_tests(connection.return_to_pool()),
-    ));
 }
 
 /// Settings of the server for each connection: time limits, so that a client that is gone keeps
@@ -85,19 +72,32 @@ impl ServerSettings {
 
     /// Options of a pool that sets these settings and tests its connections.
     pub(super) fn apply_to(self, options: PgPoolOptions) -> PgPoolOptions {
+        let losses = Losses::default();
         options
             // It has no time limit, and does not detect a read-only server.
             .test_before_acquire(false)
             .after_connect(move |connection, _| {
                 Box::pin(within(TEST_TIMEOUT * 2, self.begin(connection)))
             })
-            .before_acquire(|connection, seen| {
+            .before_acquire(move |connection, seen| {
+                let losses = losses.clone();
                 Box::pin(async move {
                     let noted = IDLE_FOR.try_with(|idle_for| idle_for.set(Some(seen.idle_for)));
-                    if noted.is_ok() || seen.idle_for < RECENTLY_TESTED {
+                    if noted.is_ok() {
                         return Ok(true);
                     }
-                    is_usable(connection).await
+                    if losses.include_idle(seen.idle_for) {
+                        return Err(timed_out());
+                    }
+                    if seen.idle_for < RECENTLY_TESTED {
+                        return Ok(true);
+                    }
+                    let tested_at = Instant::now();
+                    let usable = is_usable(connection).await;
+                    if usable.as_ref().is_err_and(is_time_out) {
+                        losses.note(tested_at);
+                    }
+                    usable
                 })
             })
             .after_release(|connection, _| {
@@ -105,6 +105,7 @@ impl ServerSettings {
                     if IDLE_FOR.try_with(|_| ()).is_ok() {
                         return Ok(true);
                     }
+                    // A time-out is not noted as a loss: its last statement may still be running.
                     is_usable(connection).await
                 })
             })
@@ -141,6 +142,28 @@ impl ServerSettings {
 }
 
 const READ_ONLY: &str = "the server is read-only: a standby, or one that was demoted";
+
+/// When connections of a pool were lost without notice. What makes one of them silent, such as a
+/// fail-over or a firewall that forgets its connections, does so to those that were idle then, too:
+/// they are closed without a test, which would take [`TEST_TIMEOUT`] for each.
+#[derive(Debug, Clone, Default)]
+struct Losses(Arc<Mutex<Option<Instant>>>);
+
+impl Losses {
+    /// An idle connection did not answer the test that began at this time.
+    fn note(&self, tested_at: Instant) {
+        *self.last() = Some(tested_at);
+    }
+
+    /// Returns `true` if a connection has been idle since before the last loss.
+    fn include_idle(&self, idle_for: Duration) -> bool {
+        self.last().is_some_and(|lost| lost.elapsed() <= idle_for)
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Returns `true` if the connection responds and its server accepts writes. A connection that was
 /// dropped during a statement responds after the statement has ended.

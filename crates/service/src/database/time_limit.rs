@@ -31,6 +31,10 @@ pub(super) fn timed_out() -> sqlx::Error {
     sqlx::Error::Io(error)
 }
 
+pub(super) fn is_time_out(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,9 +43,6 @@ mod tests {
     async fn what_never_ends_is_given_up_as_an_error_of_the_database() {
         let never = std::future::pending::<Result<(), sqlx::Error>>();
         let error = within(ANSWER, never).await.unwrap_err();
-        assert!(
-            matches!(&error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut),
-            "{error}"
-        );
+        assert!(is_time_out(&error), "{error}");
     }
 }

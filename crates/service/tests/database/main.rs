@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
 mod connection_checks;
+mod lost_connections;
 mod pooler;
 
 use latchkey_config::Environment;
@@ -11,8 +12,16 @@ use sqlx::PgPool;
 
 /// A service's pool of one connection.
 fn pool_at(url: &str) -> PgPool {
-    let environment: Environment = [("DATABASE_URL", url), ("DATABASE_MAX_CONNECTIONS", "1")]
-        .into_iter()
-        .collect();
+    pool_of("1", url)
+}
+
+/// A service's pool with at most this number of connections.
+fn pool_of(connections: &str, url: &str) -> PgPool {
+    let environment: Environment = [
+        ("DATABASE_URL", url),
+        ("DATABASE_MAX_CONNECTIONS", connections),
+    ]
+    .into_iter()
+    .collect();
     latchkey_service::database::pool(&environment, "test").unwrap()
 }

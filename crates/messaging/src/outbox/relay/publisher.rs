@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use lapin::Channel;
 use latchkey_domain::EventId;
-use latchkey_service::database;
+use latchkey_service::database::{self, BoundedConnection};
 use latchkey_service::telemetry::TraceSpan;
 use sqlx::postgres::PgRow;
-use sqlx::{FromRow as _, PgPool, Postgres, Transaction};
+use sqlx::{Connection as _, FromRow as _, PgConnection, PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -33,13 +33,13 @@ pub(super) enum RelayError {
 }
 
 /// Rows that stay locked until the transaction ends. If it is dropped, other relays can claim them.
-pub(super) struct Claim {
-    transaction: Transaction<'static, Postgres>,
+pub(super) struct Claim<'c> {
+    transaction: Transaction<'c, Postgres>,
     rows: Vec<PgRow>,
     at: Instant,
 }
 
-impl Claim {
+impl Claim<'_> {
     /// Number of rows.
     pub(super) fn rows(&self) -> usize {
         self.rows.len()
@@ -176,9 +176,9 @@ impl Publisher {
             ".outbox WHERE exchange = $1 AND routing_key = $2)"
         ))
         .bind(&destination.exchange)
-        .bind(&destination.routing_key)
-        .fetch_one(&self.retries);
-        database::within(database::ANSWER, found).await
+        .bind(&destination.routing_key);
+        let mut connection = BoundedConnection::acquire(&self.retries).await?;
+        database::within(database::ANSWER, found.fetch_one(&mut *connection)).await
     }
 
     /// Publishes the rows of a claim, and deletes what the broker confirmed. The rows stay
@@ -188,7 +188,7 @@ impl Publisher {
     pub(super) async fn publish(
         &self,
         channel: &Channel,
-        claim: Claim,
+        claim: Claim<'_>,
     ) -> Result<Batch, RelayError> {
         let rows: Vec<Row<'_>> = claim
             .rows
@@ -273,27 +273,46 @@ impl Publisher {
         );
     }
 
-    /// Locks the oldest rows that nobody else has claimed, at most `limit`. Returns `None` if there
-    /// are none.
-    pub(super) async fn claim(
+    /// A connection for a claim. A relay with one that is never returned would publish nothing.
+    pub(super) async fn connection(
         &self,
         scope: &Scope<'_>,
-        limit: i64,
-    ) -> Result<Option<Claim>, sqlx::Error> {
-        database::within(database::ANSWER, self.lock_rows(scope, limit)).await
+    ) -> Result<BoundedConnection, sqlx::Error> {
+        let pool = match scope {
+            Scope::NotHeldBack => &self.claims,
+            Scope::Backlog => &self.backlog,
+            Scope::Destination(_) => &self.retries,
+        };
+        BoundedConnection::acquire(pool).await
     }
 
-    async fn lock_rows(&self, scope: &Scope<'_>, limit: i64) -> Result<Option<Claim>, sqlx::Error> {
-        let (only, pool, destinations) = match scope {
-            Scope::NotHeldBack => (false, &self.claims, self.held_back.destinations()),
-            Scope::Backlog => (false, &self.backlog, self.held_back.destinations()),
-            Scope::Destination(destination) => (true, &self.retries, vec![(*destination).clone()]),
+    /// Locks the oldest rows that nobody else has claimed, at most `limit`. Returns `None` if there
+    /// are none.
+    pub(super) async fn claim<'c>(
+        &self,
+        connection: &'c mut PgConnection,
+        scope: &Scope<'_>,
+        limit: i64,
+    ) -> Result<Option<Claim<'c>>, sqlx::Error> {
+        let locking = self.lock_rows(connection, scope, limit);
+        database::within(database::ANSWER, locking).await
+    }
+
+    async fn lock_rows<'c>(
+        &self,
+        connection: &'c mut PgConnection,
+        scope: &Scope<'_>,
+        limit: i64,
+    ) -> Result<Option<Claim<'c>>, sqlx::Error> {
+        let (only, destinations) = match scope {
+            Scope::NotHeldBack | Scope::Backlog => (false, self.held_back.destinations()),
+            Scope::Destination(destination) => (true, vec![(*destination).clone()]),
         };
         let (exchanges, keys): (Vec<String>, Vec<String>) = destinations
             .into_iter()
             .map(|destination| (destination.exchange, destination.routing_key))
             .unzip();
-        let mut transaction = pool.begin().await?;
+        let mut transaction = connection.begin().await?;
         let rows = sqlx::query(per_schema!(
             self.schema,
             "SELECT seq, event_id, exchange, routing_key, event_type, subject, payload,
@@ -327,7 +346,7 @@ impl Publisher {
 
     async fn delete(
         &self,
-        mut transaction: Transaction<'static, Postgres>,
+        mut transaction: Transaction<'_, Postgres>,
         done: &[i64],
     ) -> Result<(), sqlx::Error> {
         sqlx::query(per_schema!(

@@ -1,0 +1,79 @@
+//! The relay while the network loses an answer of the database.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use latchkey_messaging::outbox::{Relay, Schema};
+use latchkey_testkit::{
+    Direction, Proxy, Role, TestBroker, TestDatabase, Verdict, Watch, WatchedConnection,
+};
+use sqlx::PgPool;
+use tokio::sync::oneshot;
+
+use crate::support::{Collector, Running, commit_events, config, eventually};
+
+/// A message `Sync` of PostgreSQL's protocol, with which sqlx makes a round trip.
+const ROUND_TRIP: &[u8] = b"S\0\0\0\x04";
+
+/// Loses the answer to one round trip that has no statement, when it is told to.
+#[derive(Debug, Clone, Default)]
+struct LosesOneAnswer(Arc<AtomicBool>);
+
+struct Connection {
+    loses: LosesOneAnswer,
+    lost: Option<oneshot::Sender<()>>,
+    is_lost: bool,
+}
+
+impl Watch for LosesOneAnswer {
+    fn connected(&self) -> Box<dyn WatchedConnection> {
+        Box::new(Connection {
+            loses: self.clone(),
+            lost: None,
+            is_lost: false,
+        })
+    }
+}
+
+impl WatchedConnection for Connection {
+    fn passes(&mut self, direction: Direction, packet: &[u8]) -> Verdict {
+        match direction {
+            Direction::Request if packet == ROUND_TRIP => {
+                self.is_lost |= self.loses.0.swap(false, Ordering::SeqCst);
+            }
+            Direction::Response if self.is_lost => {
+                let (kept, never) = oneshot::channel();
+                self.lost = Some(kept);
+                return Verdict::Hold(never);
+            }
+            Direction::Request | Direction::Response => {}
+        }
+        Verdict::Forward
+    }
+}
+
+// R31, R39: sqlx makes a round trip without a time limit when a connection is returned, and the
+// relay's pool has one connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_goes_on_if_the_answer_to_the_return_of_its_connection_is_lost() {
+    let (database, broker) = (TestDatabase::create().await, TestBroker::create().await);
+    let collector = Collector::bind(&broker, "account.connected.v1").await;
+    let (proxy, through) = Proxy::in_front_of(&database.url(Role::Sync)).await.unwrap();
+    let watch = LosesOneAnswer::default();
+    proxy.watch(Arc::new(watch.clone()));
+    let pool = PgPool::connect_lazy(&through).unwrap();
+    let relay = Relay::new(pool, Schema::Sync, config(broker.url()), "/latchkey/test");
+    let relay = Running::start(move |stop| relay.run(stop));
+    let before = commit_events(&database, 1).await;
+    eventually("the relay publishes", async || collector.has_all(&before)).await;
+
+    watch.0.store(true, Ordering::SeqCst);
+    eventually("an answer is lost", async || {
+        !watch.0.load(Ordering::SeqCst)
+    })
+    .await;
+
+    let after = commit_events(&database, 1).await;
+    eventually("the relay goes on", async || collector.has_all(&after)).await;
+    relay.stop().await;
+}
