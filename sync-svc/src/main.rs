@@ -44,9 +44,8 @@ enum Command {
     Audit(MovedCommand),
 }
 
-/// With one thread no thread wakes another for each answer of the database, which needs a fifth of
-/// the processor time (decision 44). PostgreSQL is the limit long before this thread is.
-#[tokio::main(worker_threads = 1)]
+/// One thread: several would wake each other for each answer of the database (decision 45).
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Fails only if a provider is installed already.
