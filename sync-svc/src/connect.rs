@@ -7,7 +7,7 @@ mod sign_in;
 
 use latchkey_domain::EventId;
 use latchkey_service::database::BoundedConnection;
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 
 use crate::channel::Kind;

@@ -5,6 +5,7 @@
 use latchkey_domain::{AccountId, EventId};
 use latchkey_proto::events::{AccountDisconnected, AccountReauthRequired};
 use latchkey_proto::time_to_microsecond;
+use latchkey_service::database::BoundedConnection;
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 
@@ -40,7 +41,8 @@ pub async fn reauth_required(
     fact: &AccountReauthRequired,
     now: OffsetDateTime,
 ) -> Result<(), GrantEventError> {
-    let mut transaction = pool.begin().await?;
+    let mut connection = BoundedConnection::acquire(pool).await?;
+    let mut transaction = connection.begin().await?;
     reauth_required_on(&mut transaction, event, fact, now).await?;
     transaction.commit().await?;
     Ok(())
@@ -85,7 +87,8 @@ pub async fn disconnected(
     fact: &AccountDisconnected,
     now: OffsetDateTime,
 ) -> Result<(), GrantEventError> {
-    let mut transaction = pool.begin().await?;
+    let mut connection = BoundedConnection::acquire(pool).await?;
+    let mut transaction = connection.begin().await?;
     disconnected_on(&mut transaction, event, fact, now).await?;
     transaction.commit().await?;
     Ok(())

@@ -3,6 +3,7 @@
 use latchkey_domain::{EventId, InvalidId, UserId, WorkspaceId};
 use latchkey_proto::events::MemberRemoved;
 use latchkey_proto::time_to_microsecond;
+use latchkey_service::database::BoundedConnection;
 use sqlx::PgPool;
 use time::OffsetDateTime;
 
@@ -63,7 +64,8 @@ pub async fn apply(pool: &PgPool, event: EventId, removal: Removal) -> Result<()
         at,
         keep_connections,
     } = removal;
-    let mut transaction = pool.begin().await?;
+    let mut connection = BoundedConnection::acquire(pool).await?;
+    let mut transaction = connection.begin().await?;
     let connection = &mut *transaction;
     if !inbox::record_first_delivery(connection, event, "member_removed").await? {
         return Ok(());

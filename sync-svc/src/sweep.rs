@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use latchkey_domain::{Clock, EventId};
 use latchkey_messaging::outbox::OutboxWaker;
-use latchkey_service::database::{ANSWER, within};
+use latchkey_service::database::{ANSWER, BoundedConnection, within};
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -94,7 +94,8 @@ async fn sweep_channel(
     seen: &ChannelRow,
     now: OffsetDateTime,
 ) -> Result<bool, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
+    let mut connection = BoundedConnection::acquire(pool).await?;
+    let mut transaction = connection.begin().await?;
     let connection = &mut *transaction;
     let Some(account) = account::lock(connection, seen.account_id).await? else {
         return Ok(false);

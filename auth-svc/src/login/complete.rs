@@ -6,7 +6,7 @@ use latchkey_messaging::outbox::{self, Schema};
 use latchkey_providers::{Provider, Purpose, VerifiedIdentity, needs_hosted_domain};
 use latchkey_sealing::SealingKey;
 use latchkey_service::database::BoundedConnection;
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 
 use crate::flow_keys::FlowKeys;

@@ -5,7 +5,7 @@ use latchkey_domain::SessionId;
 use latchkey_messaging::outbox::{self, Schema};
 use latchkey_sealing::SealingKey;
 use latchkey_service::database::BoundedConnection;
-use sqlx::{Connection as _, PgPool};
+use sqlx::PgPool;
 
 use crate::login::event::{Authentication, user_authenticated};
 use crate::login::flow::Flow;

@@ -8,7 +8,7 @@ use latchkey_messaging::outbox::{self, Message, Schema};
 use latchkey_proto::events::SessionEnded;
 use latchkey_proto::timestamp;
 use latchkey_providers::{BACKCHANNEL_LOGOUT, LogoutToken, LogoutTokenError, built_in_names};
-use latchkey_service::database::{ANSWER, within};
+use latchkey_service::database::{ANSWER, BoundedConnection, within};
 use serde_json::json;
 use url::form_urlencoded;
 
@@ -180,7 +180,8 @@ async fn end_sessions(
     provider: &ProviderName,
     token: &LogoutToken,
 ) -> Result<Option<usize>, sqlx::Error> {
-    let mut transaction = state.pool.begin().await?;
+    let mut connection = BoundedConnection::acquire(&state.pool).await?;
+    let mut transaction = connection.begin().await?;
     if !logout::note_token(&mut transaction, provider, token).await? {
         return Ok(None);
     }

@@ -5,7 +5,7 @@
 use actix_web::HttpResponseBuilder;
 use actix_web::http::header::SET_COOKIE;
 use latchkey_config::WebOrigin;
-use latchkey_service::database::{ANSWER, within};
+use latchkey_service::database::{ANSWER, BoundedConnection, within};
 use url::Url;
 
 use crate::http::links::found;
@@ -116,7 +116,8 @@ async fn token_pair_cookie(state: &State, bearer: &Bearer) -> Result<String, Han
     let sessions = &state.config.sessions;
     let access = access_token::issue(sessions, bearer, state.clock.now())?;
     let (_, refresh) = {
-        let mut transaction = state.pool.begin().await?;
+        let mut connection = BoundedConnection::acquire(&state.pool).await?;
+        let mut transaction = connection.begin().await?;
         let begun = refresh::begin(
             &mut transaction,
             bearer.session,

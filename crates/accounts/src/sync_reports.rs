@@ -2,6 +2,7 @@
 //! operator.
 
 use latchkey_domain::{AccountId, ChannelId, EventId, JobId};
+use latchkey_service::database::BoundedConnection;
 use sqlx::PgPool;
 use time::OffsetDateTime;
 
@@ -54,7 +55,8 @@ pub async fn report(
     input: Input,
     now: OffsetDateTime,
 ) -> Result<ChannelRow, SyncReportError> {
-    let mut transaction = pool.begin().await?;
+    let mut connection = BoundedConnection::acquire(pool).await?;
+    let mut transaction = connection.begin().await?;
     let connection = &mut *transaction;
     let account = channel::account_of(connection, id)
         .await?
@@ -91,7 +93,8 @@ pub async fn start(
     id: AccountId,
     now: OffsetDateTime,
 ) -> Result<(Account, Vec<ChannelRow>), SyncReportError> {
-    let mut transaction = pool.begin().await?;
+    let mut connection = BoundedConnection::acquire(pool).await?;
+    let mut transaction = connection.begin().await?;
     let connection = &mut *transaction;
     let account = account::lock(connection, id)
         .await?

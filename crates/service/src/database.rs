@@ -2,9 +2,9 @@
 //! ([decision 20](../../../docs/decisions/0020-a-database-that-does-not-answer-is-left.md)).
 //!
 //! Three measures keep a database that stops responding from blocking a replica: every wait for
-//! the database is [`within`] a limit; the pool tests every connection that is returned and
-//! closes it if it does not respond or if its server does not accept writes; and the server ends
-//! the transactions of clients that are gone.
+//! the database is [`within`] a limit; the pool tests a connection that is returned, unless it has just
+//! committed, and closes it if it does not respond or if its server does not accept writes; and the
+//! server ends the transactions of clients that are gone.
 
 mod bounded_connection;
 mod check;

@@ -168,6 +168,7 @@ impl Connections {
                                 connection: Some(connection),
                                 connections: self.clone(),
                                 taken_at,
+                                is_used: false,
                                 _fair_permit: fair_permit,
                             });
                         }
@@ -228,6 +229,8 @@ pub(crate) struct HeldConnection {
     connection: Option<PoolConnection<Postgres>>,
     connections: Connections,
     taken_at: Instant,
+    /// Its user may have left in the middle of its work.
+    is_used: bool,
     _fair_permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -237,6 +240,7 @@ impl HeldConnection {
     /// # Errors
     /// Never while it is held.
     pub(crate) fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
+        self.is_used = true;
         match &mut self.connection {
             Some(connection) => Ok(&mut *connection),
             None => Err(sqlx::Error::PoolClosed.into()),
@@ -263,6 +267,7 @@ impl HeldConnection {
         if abandoned_at.is_some_and(|at| at >= self.taken_at) {
             self.close();
         }
+        self.is_used = false;
         answer
     }
 
@@ -276,6 +281,11 @@ impl HeldConnection {
 
 impl Drop for HeldConnection {
     fn drop(&mut self) {
+        // sqlx notes a transaction when `BEGIN` is answered. If the user left before, the
+        // connection would be returned within it, and what the next one stores would be lost.
+        if self.is_used {
+            self.close();
+        }
         if let Some(connection) = self.connection.take() {
             return_untested(connection);
         }

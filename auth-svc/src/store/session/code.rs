@@ -5,6 +5,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use latchkey_domain::SessionId;
+use latchkey_service::database::BoundedConnection;
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 use std::time::Duration;
 use uuid::Uuid;
@@ -105,7 +106,8 @@ pub async fn redeem(
     refresh_lifetime: Duration,
     randomness: &Randomness,
 ) -> Result<Redeemed, CodeError> {
-    let mut transaction = pool.begin().await?;
+    let mut connection = BoundedConnection::acquire(pool).await?;
+    let mut transaction = connection.begin().await?;
     let outcome = take(&mut transaction, code, proof, refresh_lifetime, randomness).await;
     match outcome {
         // The code stays usable, because nothing was written.

@@ -13,6 +13,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use latchkey_domain::SessionId;
+use latchkey_service::database::BoundedConnection;
 use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -198,7 +199,8 @@ pub async fn rotate(
     lifetime: Duration,
     randomness: &Randomness,
 ) -> Result<Rotated, RefreshError> {
-    let mut transaction = pool.begin().await?;
+    let mut connection = BoundedConnection::acquire(pool).await?;
+    let mut transaction = connection.begin().await?;
     let family = lock_family(&mut transaction, token)
         .await?
         .ok_or(RefreshError::Invalid)?;

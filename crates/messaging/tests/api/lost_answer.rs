@@ -15,13 +15,17 @@ use crate::support::{Collector, Running, commit_events, config, eventually};
 /// A message `Sync` of PostgreSQL's protocol, with which sqlx makes a round trip.
 const ROUND_TRIP: &[u8] = b"S\0\0\0\x04";
 
-/// Loses the answer to one round trip that has no statement, when it is told to.
+/// A part of the relay's statement: other connections of the service are not watched.
+const CLAIM: &[u8] = b"FOR UPDATE SKIP LOCKED";
+
+/// Loses the answer to one round trip of the relay that has no statement, when it is told to.
 #[derive(Debug, Clone, Default)]
 struct LosesOneAnswer(Arc<AtomicBool>);
 
 struct Connection {
     loses: LosesOneAnswer,
     lost: Option<oneshot::Sender<()>>,
+    is_relays: bool,
     is_lost: bool,
 }
 
@@ -30,6 +34,7 @@ impl Watch for LosesOneAnswer {
         Box::new(Connection {
             loses: self.clone(),
             lost: None,
+            is_relays: false,
             is_lost: false,
         })
     }
@@ -38,15 +43,18 @@ impl Watch for LosesOneAnswer {
 impl WatchedConnection for Connection {
     fn passes(&mut self, direction: Direction, packet: &[u8]) -> Verdict {
         match direction {
-            Direction::Request if packet == ROUND_TRIP => {
+            Direction::Request if packet == ROUND_TRIP && self.is_relays => {
                 self.is_lost |= self.loses.0.swap(false, Ordering::SeqCst);
+            }
+            Direction::Request => {
+                self.is_relays |= packet.windows(CLAIM.len()).any(|part| part == CLAIM);
             }
             Direction::Response if self.is_lost => {
                 let (kept, never) = oneshot::channel();
                 self.lost = Some(kept);
                 return Verdict::Hold(never);
             }
-            Direction::Request | Direction::Response => {}
+            Direction::Response => {}
         }
         Verdict::Forward
     }

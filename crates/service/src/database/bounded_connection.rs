@@ -1,10 +1,10 @@
-//! The return of a connection to its pool, within a time limit.
+//! A connection that returns to its pool within a time limit, and never with an open transaction.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, PgPool, Postgres};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use tokio::time::timeout;
 
 use super::connection_checks::without_tests;
@@ -12,14 +12,20 @@ use super::connection_checks::without_tests;
 /// Deadline of the return of a connection.
 const RETURN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A connection of a pool whose return has a deadline in every case. That of a [`PoolConnection`] has
-/// none for the last round trip, which sqlx makes after the test of the pool: if the answer is lost,
-/// the pool has one connection less until the system's TCP gives up, and a pool of one connection has
-/// none.
+/// A connection of a pool that differs from a [`PoolConnection`] in two ways.
+///
+/// Its return has a deadline. Otherwise the last round trip has none, which sqlx makes after the test
+/// of the pool: if the answer is lost, the pool has one connection less until the system's TCP gives
+/// up, and a pool of one connection has none.
+///
+/// It is closed if its user leaves while a transaction begins. sqlx notes a transaction when `BEGIN`
+/// is answered, and would return the connection without a rollback: what the next user writes
+/// without a transaction of its own would be lost.
 #[derive(Debug)]
 pub struct BoundedConnection {
     connection: PoolConnection<Postgres>,
-    has_proved: bool,
+    is_beginning: bool,
+    is_tested: bool,
 }
 
 impl BoundedConnection {
@@ -31,13 +37,26 @@ impl BoundedConnection {
         let connection = pool.acquire().await?;
         Ok(Self {
             connection,
-            has_proved: false,
+            is_beginning: false,
+            is_tested: true,
         })
     }
 
-    /// Returns the connection without the test of the pool, because a commit has just proved more.
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn begin(&mut self) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+        self.is_beginning = true;
+        let begun = (*self.connection).begin().await;
+        self.is_beginning = false;
+        begun
+    }
+
+    /// Returns the connection without the test of the pool, because its last statement has just
+    /// proved more: a commit, or a lock on rows, which a read-only server refuses.
     pub fn return_untested(mut self) {
-        self.has_proved = true;
+        self.is_tested = false;
     }
 }
 
@@ -57,7 +76,12 @@ impl DerefMut for BoundedConnection {
 
 impl Drop for BoundedConnection {
     fn drop(&mut self) {
-        return_in_time(&mut self.connection, !self.has_proved);
+        if self.is_beginning {
+            // This drops the connection itself, without a message to the server.
+            drop(self.connection.return_to_pool());
+        } else {
+            return_in_time(&mut self.connection, self.is_tested);
+        }
     }
 }
 
@@ -66,12 +90,18 @@ pub fn return_untested(mut connection: PoolConnection<Postgres>) {
     return_in_time(&mut connection, false);
 }
 
-/// The pool waits until a statement that the user of the connection has left has ended.
+/// Within the limit, the pool waits until a statement that the user has left has ended.
 fn return_in_time(connection: &mut PoolConnection<Postgres>, is_tested: bool) {
     let returning = connection.return_to_pool();
-    if is_tested {
-        tokio::spawn(timeout(RETURN_TIMEOUT, returning));
-    } else {
-        tokio::spawn(timeout(RETURN_TIMEOUT, without_tests(returning)));
-    }
+    tokio::spawn(async move {
+        let returned = if is_tested {
+            timeout(RETURN_TIMEOUT, returning).await
+        } else {
+            let returned = timeout(RETURN_TIMEOUT, without_tests(returning)).await;
+            returned.map(drop)
+        };
+        if returned.is_err() {
+            tracing::warn!("a connection is closed: the database did not answer at its return");
+        }
+    });
 }

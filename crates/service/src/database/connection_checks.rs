@@ -13,7 +13,7 @@ use super::time_limit::{is_time_out, timed_out, within};
 /// A connection that does not answer within this time is closed.
 const TEST_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A connection that was returned this recently was tested then.
+/// A connection that was returned this recently was tested then, or had just committed.
 pub const RECENTLY_TESTED: Duration = Duration::from_millis(100);
 
 tokio::task_local! {
@@ -87,7 +87,7 @@ impl ServerSettings {
                         return Ok(true);
                     }
                     if losses.include_idle(seen.idle_for) {
-                        return Err(timed_out());
+                        return Err(sqlx::Error::Protocol(LOST_WITH_ANOTHER.to_owned()));
                     }
                     if seen.idle_for < RECENTLY_TESTED {
                         return Ok(true);
@@ -141,6 +141,8 @@ impl ServerSettings {
     }
 }
 
+const LOST_WITH_ANOTHER: &str =
+    "closed without a test: it was idle since before another connection was lost";
 const READ_ONLY: &str = "the server is read-only: a standby, or one that was demoted";
 
 /// When connections of a pool were lost without notice. What makes one of them silent, such as a

@@ -20,6 +20,8 @@ struct Network {
     forgets: AtomicBool,
     /// Connections that sent something after they were forgotten.
     asked: AtomicUsize,
+    /// Connections that began after that.
+    begun: AtomicUsize,
 }
 
 struct Connection {
@@ -30,9 +32,13 @@ struct Connection {
 
 impl Watch for Forgetful {
     fn connected(&self) -> Box<dyn WatchedConnection> {
+        let is_new = self.0.forgets.load(Ordering::SeqCst);
+        self.0
+            .begun
+            .fetch_add(usize::from(is_new), Ordering::SeqCst);
         Box::new(Connection {
             network: Arc::clone(&self.0),
-            is_new: self.0.forgets.load(Ordering::SeqCst),
+            is_new,
             lost: None,
         })
     }
@@ -81,4 +87,5 @@ async fn one_silent_connection_is_enough_to_close_all_that_were_idle_with_it() {
     }
 
     assert_eq!(network.0.asked.load(Ordering::SeqCst), 1);
+    assert_eq!(network.0.begun.load(Ordering::SeqCst), CONNECTIONS);
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails in a helper fails its test")]
 
 mod connection_checks;
+mod left_transactions;
 mod lost_connections;
 mod pooler;
 

@@ -138,10 +138,12 @@ impl Change {
     /// # Errors
     /// Returns the database's error.
     pub async fn begin(pool: &PgPool, actor: Actor) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            transaction: pool.begin().await?,
-            actor,
-        })
+        // In a task, because `BEGIN` must not be left before it is answered: see
+        // `BoundedConnection`.
+        let pool = pool.clone();
+        let begun = tokio::spawn(async move { pool.begin().await }).await;
+        let transaction = begun.map_err(|_| sqlx::Error::WorkerCrashed)??;
+        Ok(Self { transaction, actor })
     }
 
     /// Returns the connection of the change's transaction.

@@ -7,7 +7,7 @@ use latchkey_domain::EventId;
 use latchkey_service::database::{self, BoundedConnection};
 use latchkey_service::telemetry::TraceSpan;
 use sqlx::postgres::PgRow;
-use sqlx::{Connection as _, FromRow as _, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{FromRow as _, PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -290,7 +290,7 @@ impl Publisher {
     /// are none.
     pub(super) async fn claim<'c>(
         &self,
-        connection: &'c mut PgConnection,
+        connection: &'c mut BoundedConnection,
         scope: &Scope<'_>,
         limit: i64,
     ) -> Result<Option<Claim<'c>>, sqlx::Error> {
@@ -300,7 +300,7 @@ impl Publisher {
 
     async fn lock_rows<'c>(
         &self,
-        connection: &'c mut PgConnection,
+        connection: &'c mut BoundedConnection,
         scope: &Scope<'_>,
         limit: i64,
     ) -> Result<Option<Claim<'c>>, sqlx::Error> {
