@@ -24,7 +24,7 @@ use latchkey_config::{ConfigError, ConfigErrors, Environment, read_all};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, PgPool};
 
-pub use bounded_connection::{BoundedConnection, return_untested};
+pub use bounded_connection::BoundedConnection;
 pub use check::DatabaseCheck;
 pub use connect_once::{ConnectError, OpenError, connect_once};
 pub use connection_checks::{RECENTLY_TESTED, without_tests};

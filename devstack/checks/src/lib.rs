@@ -9,8 +9,10 @@ mod graph;
 mod imports;
 pub mod manifests;
 mod modules;
+mod service_sources;
 mod tracked;
 
 pub use graph::{Graph, circles};
 pub use modules::crate_graph;
+pub use service_sources::service_sources;
 pub use tracked::{Tracked, crates, root, tracked};

@@ -2,7 +2,7 @@
 //! arguments (decision 42), and for such a limit PostgreSQL assumes a tenth of the rows. With ten million
 //! rows it then read a whole table to join the 1,000 that were meant.
 
-use latchkey_checks::tracked;
+use latchkey_checks::service_sources;
 
 /// Files whose statements have such a limit: their callers choose it, and they join rows of one person or
 /// one workspace only, or none at all, or are of commands of an operator, which are planned each time.
@@ -27,19 +27,6 @@ fn has_parameter_as_limit(text: &str) -> bool {
 
 #[test]
 fn the_limit_of_a_statement_is_a_number_that_the_planner_knows() {
-    let mut found: Vec<String> = Vec::new();
-    for file in tracked(&["rs"]).unwrap() {
-        let of_a_service = [
-            "auth-svc/src/",
-            "sync-svc/src/",
-            "refresh-svc/src/",
-            "crates/",
-        ];
-        let of_a_service = of_a_service.iter().any(|it| file.path.starts_with(it));
-        if of_a_service && !file.path.contains("/tests") && has_parameter_as_limit(&file.text) {
-            found.push(file.path);
-        }
-    }
-    found.sort_unstable();
+    let found = service_sources(has_parameter_as_limit).unwrap();
     assert_eq!(found, CHOSEN_BY_THE_CALLER);
 }

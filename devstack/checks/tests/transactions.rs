@@ -1,9 +1,9 @@
 //! How the services begin transactions.
 
-use latchkey_checks::tracked;
+use latchkey_checks::service_sources;
 
 /// Files with another way: the type itself; changes of administrators, which begin in a task; and
-/// the connections of refresh-svc, which are closed if their user leaves.
+/// transactions of refresh-svc, whose `HeldConnection` has a `BoundedConnection`.
 const OTHERWISE: [&str; 4] = [
     "crates/service/src/database/bounded_connection.rs",
     "crates/workspaces/src/store/audit.rs",
@@ -21,19 +21,6 @@ fn begins_otherwise(text: &str) -> bool {
 // R31
 #[test]
 fn a_transaction_begins_on_a_connection_that_is_closed_if_its_user_leaves() {
-    let mut found: Vec<String> = Vec::new();
-    for file in tracked(&["rs"]).unwrap() {
-        let of_a_service = [
-            "auth-svc/src/",
-            "sync-svc/src/",
-            "refresh-svc/src/",
-            "crates/",
-        ];
-        let of_a_service = of_a_service.iter().any(|it| file.path.starts_with(it));
-        if of_a_service && !file.path.contains("test") && begins_otherwise(&file.text) {
-            found.push(file.path);
-        }
-    }
-    found.sort_unstable();
+    let found = service_sources(begins_otherwise).unwrap();
     assert_eq!(found, OTHERWISE);
 }

@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use latchkey_messaging::outbox::OutboxWaker;
-use latchkey_service::database::{RECENTLY_TESTED, return_untested, without_tests};
+use latchkey_service::database::{BoundedConnection, RECENTLY_TESTED, without_tests};
 use latchkey_service::health::Check;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection as _, PgConnection, PgPool, Postgres};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
@@ -148,7 +147,7 @@ impl Connections {
             // The pool would test an idle connection while acquiring it; then a hanging
             // test could not be distinguished from a slow new connection.
             // Boxed, because the future has some kilobytes, and every layer around it copies them.
-            let acquire = Box::pin(self.pool.acquire());
+            let acquire = Box::pin(BoundedConnection::acquire(&self.pool));
             let (acquired, idle_for) = without_tests(timeout(ACQUIRE_TIMEOUT, acquire)).await;
             match acquired {
                 Ok(Ok(mut connection)) => {
@@ -168,15 +167,14 @@ impl Connections {
                                 connection: Some(connection),
                                 connections: self.clone(),
                                 taken_at,
-                                is_used: false,
                                 _fair_permit: fair_permit,
                             });
                         }
                         // The other side has closed it: the next one is tried.
-                        Ok(Err(_)) => drop(connection.detach()),
+                        Ok(Err(_)) => connection.close(),
                         // It was lost silently, and so were the other ones.
                         Err(_) => {
-                            drop(connection.detach());
+                            connection.close();
                             self.abandon();
                         }
                     }
@@ -226,11 +224,9 @@ impl Connections {
 /// A connection in use.
 #[derive(Debug)]
 pub(crate) struct HeldConnection {
-    connection: Option<PoolConnection<Postgres>>,
+    connection: Option<BoundedConnection>,
     connections: Connections,
     taken_at: Instant,
-    /// Its user may have left in the middle of its work.
-    is_used: bool,
     _fair_permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -240,10 +236,20 @@ impl HeldConnection {
     /// # Errors
     /// Never while it is held.
     pub(crate) fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
-        self.is_used = true;
         match &mut self.connection {
             Some(connection) => Ok(&mut *connection),
             None => Err(sqlx::Error::PoolClosed.into()),
+        }
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub(crate) async fn begin(&mut self) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
+        match &mut self.connection {
+            Some(connection) => connection.begin().await,
+            None => Err(sqlx::Error::PoolClosed),
         }
     }
 
@@ -267,27 +273,20 @@ impl HeldConnection {
         if abandoned_at.is_some_and(|at| at >= self.taken_at) {
             self.close();
         }
-        self.is_used = false;
         answer
     }
 
     fn close(&mut self) {
         if let Some(connection) = self.connection.take() {
-            // Without a terminate message, which might hang.
-            drop(connection.detach());
+            connection.close();
         }
     }
 }
 
 impl Drop for HeldConnection {
     fn drop(&mut self) {
-        // sqlx notes a transaction when `BEGIN` is answered. If the user left before, the
-        // connection would be returned within it, and what the next one stores would be lost.
-        if self.is_used {
-            self.close();
-        }
         if let Some(connection) = self.connection.take() {
-            return_untested(connection);
+            connection.return_untested();
         }
     }
 }

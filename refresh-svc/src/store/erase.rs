@@ -3,7 +3,7 @@
 use latchkey_domain::{AccountId, EventId};
 use latchkey_messaging::outbox::{self, Message, Schema};
 use latchkey_proto::events::AccountDisconnected;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::{Credential, Lease, Priority, STATEMENT, Store, StoreError, within};
@@ -33,9 +33,8 @@ impl Store {
         revoked_at_provider: bool,
     ) -> Result<Erased, StoreError> {
         let mut held = self.connections.acquire(Priority::Immediate).await?;
-        let connection = held.connection()?;
         let erasing = async {
-            let mut transaction = connection.begin().await?;
+            let mut transaction = held.begin().await?;
             let erased = erase_in(&mut transaction, lease, revoked_at_provider).await?;
             transaction.commit().await?;
             Ok::<_, sqlx::Error>(erased)
@@ -57,9 +56,8 @@ impl Store {
         lease: &Lease,
     ) -> Result<Option<Erased>, StoreError> {
         let mut held = self.connections.acquire(Priority::Immediate).await?;
-        let connection = held.connection()?;
         let erasing = async {
-            let mut transaction = connection.begin().await?;
+            let mut transaction = held.begin().await?;
             if !identity_has_other_grant(&mut transaction, &lease.credential).await? {
                 return Ok(None);
             }

@@ -7,9 +7,10 @@ use latchkey_domain::{EventId, SealedRefreshToken};
 use latchkey_messaging::outbox::{self, Message, Schema};
 use latchkey_proto::events::AccountReauthRequired;
 use latchkey_providers::FailureClass;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 
+use super::connections::HeldConnection;
 use super::{Credential, Lease, Priority, STATEMENT, Store, StoreError, columns, seconds, within};
 use latchkey_proto::timestamp;
 
@@ -120,7 +121,7 @@ impl Store {
         reason: DeadReason<'_>,
     ) -> Result<Option<Credential>, StoreError> {
         let mut held = self.connections.acquire(Priority::Immediate).await?;
-        let marking = mark_in(held.connection()?, credential, epoch, reason);
+        let marking = mark_in(&mut held, credential, epoch, reason);
         let marked = within(STATEMENT, marking).await;
         if !held.finish(marked)? {
             return Ok(None);
@@ -132,12 +133,12 @@ impl Store {
 
 /// Marks and publishes. Returns `false` if the grant was replaced meanwhile.
 async fn mark_in(
-    connection: &mut PgConnection,
+    held: &mut HeldConnection,
     credential: &Credential,
     epoch: Option<i64>,
     reason: DeadReason<'_>,
 ) -> Result<bool, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
+    let mut transaction = held.begin().await?;
     let row: Option<(OffsetDateTime,)> = sqlx::query_as(
         "UPDATE vault.credential
          SET auth_failed_at = clock_timestamp(),

@@ -8,7 +8,6 @@ use latchkey_testkit::{
     Direction, Proxy, Role, TestBroker, TestDatabase, Verdict, Watch, WatchedConnection,
 };
 use sqlx::PgPool;
-use tokio::sync::oneshot;
 
 use crate::support::{Collector, Running, commit_events, config, eventually};
 
@@ -18,13 +17,13 @@ const ROUND_TRIP: &[u8] = b"S\0\0\0\x04";
 /// A part of the relay's statement: other connections of the service are not watched.
 const CLAIM: &[u8] = b"FOR UPDATE SKIP LOCKED";
 
-/// Loses the answer to one round trip of the relay that has no statement, when it is told to.
+/// If the flag is set, the next round trip of the relay without a statement gets no answer, and the
+/// flag is cleared.
 #[derive(Debug, Clone, Default)]
 struct LosesOneAnswer(Arc<AtomicBool>);
 
 struct Connection {
     loses: LosesOneAnswer,
-    lost: Option<oneshot::Sender<()>>,
     is_relays: bool,
     is_lost: bool,
 }
@@ -33,7 +32,6 @@ impl Watch for LosesOneAnswer {
     fn connected(&self) -> Box<dyn WatchedConnection> {
         Box::new(Connection {
             loses: self.clone(),
-            lost: None,
             is_relays: false,
             is_lost: false,
         })
@@ -49,11 +47,7 @@ impl WatchedConnection for Connection {
             Direction::Request => {
                 self.is_relays |= packet.windows(CLAIM.len()).any(|part| part == CLAIM);
             }
-            Direction::Response if self.is_lost => {
-                let (kept, never) = oneshot::channel();
-                self.lost = Some(kept);
-                return Verdict::Hold(never);
-            }
+            Direction::Response if self.is_lost => return Verdict::Lose,
             Direction::Response => {}
         }
         Verdict::Forward

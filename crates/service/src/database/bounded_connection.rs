@@ -24,8 +24,18 @@ const RETURN_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct BoundedConnection {
     connection: PoolConnection<Postgres>,
-    is_beginning: bool,
-    is_tested: bool,
+    at_end: AtEnd,
+}
+
+/// What happens to a connection when its use ends.
+#[derive(Debug, Clone, Copy)]
+enum AtEnd {
+    /// The pool tests it.
+    Test,
+    /// It returns to the pool without a test.
+    Return,
+    /// It is closed, without a message to the server, which might hang.
+    Close,
 }
 
 impl BoundedConnection {
@@ -37,8 +47,7 @@ impl BoundedConnection {
         let connection = pool.acquire().await?;
         Ok(Self {
             connection,
-            is_beginning: false,
-            is_tested: true,
+            at_end: AtEnd::Test,
         })
     }
 
@@ -47,16 +56,24 @@ impl BoundedConnection {
     /// # Errors
     /// The database failed.
     pub async fn begin(&mut self) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
-        self.is_beginning = true;
+        self.at_end = AtEnd::Close;
         let begun = (*self.connection).begin().await;
-        self.is_beginning = false;
+        self.at_end = AtEnd::Test;
         begun
     }
 
-    /// Returns the connection without the test of the pool, because its last statement has just
-    /// proved more: a commit, or a lock on rows, which a read-only server refuses.
+    /// Returns the connection without the test of the pool: its last statement has just proved more
+    /// (a commit, or a lock on rows, which a read-only server refuses), or whoever takes it tests it.
+    /// It is closed all the same if its user left while a transaction began.
     pub fn return_untested(mut self) {
-        self.is_tested = false;
+        if matches!(self.at_end, AtEnd::Test) {
+            self.at_end = AtEnd::Return;
+        }
+    }
+
+    /// Closes the connection.
+    pub fn close(mut self) {
+        self.at_end = AtEnd::Close;
     }
 }
 
@@ -76,32 +93,19 @@ impl DerefMut for BoundedConnection {
 
 impl Drop for BoundedConnection {
     fn drop(&mut self) {
-        if self.is_beginning {
-            // This drops the connection itself, without a message to the server.
-            drop(self.connection.return_to_pool());
-        } else {
-            return_in_time(&mut self.connection, self.is_tested);
+        // Within the limit, the pool waits until a statement that the user has left has ended. If the
+        // future is dropped instead, the connection is closed.
+        let returning = self.connection.return_to_pool();
+        match self.at_end {
+            AtEnd::Test => drop(tokio::spawn(within_limit(returning))),
+            AtEnd::Return => drop(tokio::spawn(within_limit(without_tests(returning)))),
+            AtEnd::Close => drop(returning),
         }
     }
 }
 
-/// Returns a connection to the pool without the test of the pool, because whoever takes it tests it.
-pub fn return_untested(mut connection: PoolConnection<Postgres>) {
-    return_in_time(&mut connection, false);
-}
-
-/// Within the limit, the pool waits until a statement that the user has left has ended.
-fn return_in_time(connection: &mut PoolConnection<Postgres>, is_tested: bool) {
-    let returning = connection.return_to_pool();
-    tokio::spawn(async move {
-        let returned = if is_tested {
-            timeout(RETURN_TIMEOUT, returning).await
-        } else {
-            let returned = timeout(RETURN_TIMEOUT, without_tests(returning)).await;
-            returned.map(drop)
-        };
-        if returned.is_err() {
-            tracing::warn!("a connection is closed: the database did not answer at its return");
-        }
-    });
+async fn within_limit<T>(returning: impl Future<Output = T>) {
+    if timeout(RETURN_TIMEOUT, returning).await.is_err() {
+        tracing::warn!("a connection is closed: the database did not answer at its return");
+    }
 }

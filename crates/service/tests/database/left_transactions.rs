@@ -27,12 +27,14 @@ async fn a_connection_whose_user_left_while_a_transaction_began_is_never_used_ag
     let database = TestDatabase::create().await;
     let (proxy, through) = Proxy::in_front_of(&database.url(Role::Auth)).await.unwrap();
     let pool = pool_at(&through);
-    let mut connection = BoundedConnection::acquire(&pool).await.unwrap();
+    for end in [drop, BoundedConnection::return_untested] {
+        let mut connection = BoundedConnection::acquire(&pool).await.unwrap();
 
-    proxy.delay_responses(b"BEGIN", LATE, 1);
-    let is_left = timeout(LATE / 4, connection.begin()).await.is_err();
-    assert!(is_left, "the answer is late");
-    drop(connection);
+        proxy.delay_responses(b"BEGIN", LATE, 1);
+        let is_left = timeout(LATE / 4, connection.begin()).await.is_err();
+        assert!(is_left, "the answer is late");
+        end(connection);
 
-    assert!(is_outside_of_a_transaction(&pool).await);
+        assert!(is_outside_of_a_transaction(&pool).await);
+    }
 }

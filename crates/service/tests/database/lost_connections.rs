@@ -7,11 +7,10 @@ use latchkey_testkit::{
     Direction, Proxy, Role, TestDatabase, Verdict, Watch, WatchedConnection, eventually,
 };
 use sqlx::PgPool;
-use tokio::sync::oneshot;
 
 use crate::pool_of;
 
-/// The network, which forgets all connections at once when it is told to.
+/// A network that loses the packets of all connections that began before a flag is set.
 #[derive(Debug, Clone, Default)]
 struct Forgetful(Arc<Network>);
 
@@ -27,7 +26,6 @@ struct Network {
 struct Connection {
     network: Arc<Network>,
     is_new: bool,
-    lost: Option<oneshot::Sender<()>>,
 }
 
 impl Watch for Forgetful {
@@ -39,7 +37,6 @@ impl Watch for Forgetful {
         Box::new(Connection {
             network: Arc::clone(&self.0),
             is_new,
-            lost: None,
         })
     }
 }
@@ -53,9 +50,7 @@ impl WatchedConnection for Connection {
         if direction == Direction::Request {
             self.network.asked.fetch_add(1, Ordering::SeqCst);
         }
-        let (kept, never) = oneshot::channel();
-        self.lost = Some(kept);
-        Verdict::Hold(never)
+        Verdict::Lose
     }
 }
 

@@ -28,6 +28,8 @@ pub enum Verdict {
     /// It waits, and everything behind it in the same direction. A value forwards it. If the sender
     /// is dropped, the packet is lost and the proxy closes the direction.
     Hold(oneshot::Receiver<()>),
+    /// It is lost, and everything behind it in the same direction. Neither side is notified.
+    Lose,
 }
 
 /// A connection and what sees it, if anything does.
@@ -50,6 +52,7 @@ impl Watched {
             .passes(direction, packet);
         match verdict {
             Verdict::Forward => true,
+            Verdict::Lose => std::future::pending().await,
             Verdict::Hold(released) => released.await.is_ok(),
         }
     }
