@@ -25,6 +25,12 @@ const IDLE: Duration = Duration::from_mins(30);
 /// An entry is revalidated after this long although notifications arrive.
 const MAX_TRUST: Duration = Duration::from_mins(10);
 
+/// A look at all accounts pauses after this many, because it uses a core meanwhile, and calls wait for it:
+/// entries are far apart in memory, and each takes some microseconds.
+const ENTRIES_AT_ONCE: usize = 50;
+/// Length of that pause. A look at a million accounts takes two minutes.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// The number of a notified change is kept for this long. A row whose read began longer ago
 /// is not cached, so every row that is older than a forgotten change is refused. A read
 /// and what is done with it before it is cached take a few seconds.
@@ -165,17 +171,29 @@ impl Cache {
     }
 
     /// Removes accounts and handles that were not requested for [`IDLE`].
-    pub fn drop_idle(&self, now: OffsetDateTime) {
-        self.entries
-            .retain(|_, snapshot| snapshot.last_used.within(IDLE, now));
+    pub async fn drop_idle(&self, now: OffsetDateTime) {
+        self.look_at_all(|snapshot| {
+            let is_idle = |it: &Snapshot| !it.last_used.within(IDLE, now);
+            if is_idle(&snapshot) {
+                self.entries
+                    .remove_if(&snapshot.account, |held| is_idle(held));
+            }
+        })
+        .await;
+        // The time is in the entry itself, so all of them are read within a millisecond or two.
         self.handles
             .retain(|_, resolved| resolved.read_at.elapsed() < IDLE);
     }
 
-    /// Iterates over the cached accounts. An account that is added or removed meanwhile
+    /// Looks at every cached account, a few at a time. An account that is added or removed meanwhile
     /// may be missing.
-    pub fn snapshots(&self) -> impl Iterator<Item = Arc<Snapshot>> + '_ {
-        self.entries.iter().map(|(_, snapshot)| snapshot)
+    pub async fn look_at_all(&self, mut look: impl FnMut(Arc<Snapshot>)) {
+        for (number, (_, snapshot)) in self.entries.iter().enumerate() {
+            if number % ENTRIES_AT_ONCE == ENTRIES_AT_ONCE - 1 {
+                tokio::time::sleep(PAUSE).await;
+            }
+            look(snapshot);
+        }
     }
 
     /// Number of cached accounts.

@@ -67,12 +67,37 @@ async fn idle_accounts_are_dropped_and_used_ones_stay() {
     used.last_used.touch(begun);
     cache.insert(&idle);
     cache.insert(&used);
-    cache.drop_idle(begun + IDLE / 2);
+    cache.drop_idle(begun + IDLE / 2).await;
     assert_eq!(cache.len(), 2);
     used.last_used.touch(begun + IDLE / 2);
-    cache.drop_idle(begun + IDLE);
+    cache.drop_idle(begun + IDLE).await;
     assert!(cache.get(idle.account).is_none());
     assert!(cache.get(used.account).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_at_all_accounts_pauses_so_that_calls_are_answered_meanwhile() {
+    let cache = Cache::new(1_000, Duration::from_secs(5));
+    let upstream = Upstream::for_google();
+    for _ in 0..ENTRIES_AT_ONCE * 3 {
+        cache.insert(&snapshot(&cache, &upstream));
+    }
+    let begun = Instant::now();
+    let mut seen = HashSet::new();
+    let mut most_at_once = 0;
+    let mut at_once = (begun, 0);
+    cache
+        .look_at_all(|snapshot| {
+            seen.insert(snapshot.account);
+            if at_once.0 < Instant::now() {
+                at_once = (Instant::now(), 0);
+            }
+            at_once.1 += 1;
+            most_at_once = most_at_once.max(at_once.1);
+        })
+        .await;
+    assert_eq!(seen.len(), ENTRIES_AT_ONCE * 3);
+    assert!(most_at_once <= ENTRIES_AT_ONCE, "{most_at_once}");
 }
 
 #[tokio::test]

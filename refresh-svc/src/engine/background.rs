@@ -9,9 +9,11 @@
 
 use std::time::Duration;
 
+use futures::future;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::expiry_search::ExpirySearch;
+use super::expiry_search::{ExpirySearch, Listing};
 use super::{Engine, RefreshOptions};
 use crate::metrics;
 use crate::upstream::SEARCH_SECONDS;
@@ -21,8 +23,8 @@ const REFRESH_CHECK_EVERY: Duration = Duration::from_secs(SEARCH_SECONDS.get() a
 /// A search that comes late allows the refreshes of at most this time, so that a process
 /// that stood still does not start all of them at once.
 const MAX_ELAPSED: Duration = REFRESH_CHECK_EVERY.saturating_mul(2);
-/// Interval between two searches for idle accounts.
-const IDLE_CHECK_EVERY: Duration = Duration::from_mins(1);
+/// Time between two searches for idle accounts.
+const IDLE_CHECK_EVERY: Duration = Duration::from_mins(3);
 
 impl Engine {
     /// Refreshes ahead of expiry until the service stops.
@@ -31,18 +33,40 @@ impl Engine {
             self.stopping.cancelled().await;
             return;
         }
+        let (listings, listed) = mpsc::channel(1);
+        let listing_and_searching =
+            future::join(self.list_for_searches(listings), self.search_listed(listed));
+        self.stopping
+            .run_until_cancelled(listing_and_searching)
+            .await;
+    }
+
+    /// Lists the accounts whose token expires soon, again and again.
+    async fn list_for_searches(&self, listings: mpsc::Sender<Listing>) {
+        loop {
+            let listing = Listing::of(self).await;
+            let used_for = listing.used_for.unwrap_or(REFRESH_CHECK_EVERY);
+            if listings.send(listing).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(used_for).await;
+        }
+    }
+
+    /// Searches the newest listing for tokens about to expire, again and again, and refreshes them.
+    async fn search_listed(&self, mut listings: mpsc::Receiver<Listing>) {
         let mut searches = ExpirySearch::default();
         let mut searched_at = Instant::now();
         loop {
-            tokio::select! {
-                () = self.stopping.cancelled() => return,
-                () = tokio::time::sleep(REFRESH_CHECK_EVERY) => {}
+            tokio::time::sleep(REFRESH_CHECK_EVERY).await;
+            if let Ok(listing) = listings.try_recv() {
+                searches.replace_listing(listing);
             }
             let engine = self.clone();
             // More than the interval, by the time that a search takes.
             let elapsed = searched_at.elapsed().min(MAX_ELAPSED);
             searched_at = Instant::now();
-            // A search through a hundred thousand entries would block a runtime thread.
+            // After an outage the search for thousands of entries would block a runtime thread.
             let search = tokio::task::spawn_blocking(move || {
                 let due = searches.due(&engine, elapsed);
                 (due, searches)
@@ -63,20 +87,13 @@ impl Engine {
 
     /// Removes idle accounts from the cache until the service stops.
     pub async fn drop_idle(self) {
-        let stopping = &self.stopping;
-        while let Some(()) = stopping
-            .run_until_cancelled(tokio::time::sleep(IDLE_CHECK_EVERY))
-            .await
-        {
-            let engine = self.clone();
-            // A search through a hundred thousand entries would block a runtime thread.
-            let search = tokio::task::spawn_blocking(move || {
-                let now = engine.parts.clock.now();
-                engine.parts.cache.drop_idle(now);
-            });
-            if let Err(error) = search.await {
-                tracing::error!(%error, "the search for idle accounts failed");
+        let cache = &self.parts.cache;
+        let removing = async {
+            loop {
+                tokio::time::sleep(IDLE_CHECK_EVERY).await;
+                cache.drop_idle(self.parts.clock.now()).await;
             }
-        }
+        };
+        self.stopping.run_until_cancelled(removing).await;
     }
 }

@@ -1,8 +1,8 @@
 //! The search for tokens that expire soon.
 //!
-//! A look at every cached account takes a core some ten milliseconds for each hundred thousand
-//! accounts, and searches are frequent. So most searches look only at the accounts that the last
-//! listing found: those whose token may be refreshed before the next listing.
+//! A look at every cached account takes a core some hundred milliseconds for each hundred thousand
+//! accounts, because they are far apart in memory. Searches are frequent, so they look only at what the
+//! last listing found: the accounts whose token may be refreshed before the next listing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,71 +11,106 @@ use latchkey_domain::AccountId;
 use time::OffsetDateTime;
 
 use super::Engine;
-use super::pace::{Paces, early_margin};
+use super::pace::{Averages, Paces, early_margin};
 use crate::snapshot::{HeldToken, Snapshot};
 
 /// A listing is used for this part of the shortest life of a token, but not longer than
 /// [`LISTED_FOR`]. A token that is issued after a listing is thus in the next one before it may be
-/// refreshed, unless it is the first one that lives less than a minute.
+/// refreshed, unless it is the first one that lives less than four minutes.
 const PART_OF_LIFE: u32 = 20;
-const LISTED_FOR: Duration = Duration::from_secs(30);
-/// A listing pauses after this many entries. All entries at once would use a core for longer than a
-/// call takes, and calls wait for it.
-const ENTRIES_AT_ONCE: usize = 500;
-/// Length of that pause.
-const PAUSE: Duration = Duration::from_millis(1);
+const LISTED_FOR: Duration = Duration::from_mins(2);
+
+/// Accounts in use whose token may be refreshed before the next listing.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// The accounts, and when each may be refreshed; the soonest is the last.
+    accounts: Vec<(OffsetDateTime, AccountId)>,
+    averages: Averages,
+    /// How long the listing is used. `None` while no account is in use.
+    pub(super) used_for: Option<Duration>,
+}
+
+impl Listing {
+    /// Looks at every cached account, a few at a time.
+    pub(super) async fn of(engine: &Engine) -> Self {
+        let mut listing = Self::default();
+        engine
+            .parts
+            .cache
+            .look_at_all(|snapshot| {
+                // The time of each look: a listing of a million accounts takes a while.
+                let now = engine.parts.clock.now();
+                if let Some(token) = token_in_use(engine, &snapshot, now) {
+                    listing.add(&snapshot, token, now);
+                }
+            })
+            .await;
+        listing
+            .accounts
+            .sort_unstable_by(|one, other| other.cmp(one));
+        listing
+    }
+
+    fn add(&mut self, snapshot: &Snapshot, token: &HeldToken, now: OffsetDateTime) {
+        self.averages.count(snapshot.provider(), token.life);
+        let used_for = self.used_for.unwrap_or(LISTED_FOR);
+        self.used_for = Some(used_for.min(token.life / PART_OF_LIFE));
+        let left = token.remaining(now).saturating_sub(margin(snapshot, token));
+        // A listing takes some time itself, so it reaches twice as far as it is used.
+        if left <= LISTED_FOR * 2 {
+            self.accounts.push((now + left, snapshot.account));
+        }
+    }
+}
 
 /// What a search needs of the searches before.
 #[derive(Debug, Default)]
 pub(super) struct ExpirySearch {
     paces: Paces,
-    listing: Listing,
-}
-
-/// Accounts in use whose token may be refreshed before the next listing.
-#[derive(Debug, Default)]
-struct Listing {
-    accounts: Vec<AccountId>,
-    /// Since when, by the clock of the engine, and for how long. Empty at first, and while no account
-    /// is in use.
-    used_for: Option<(OffsetDateTime, Duration)>,
-}
-
-impl Listing {
-    /// Returns `false` also if the clock was set back.
-    fn is_current(&self, now: OffsetDateTime) -> bool {
-        self.used_for
-            .is_some_and(|(since, used_for)| since <= now && now < since + used_for)
-    }
+    /// Accounts whose time has not come; the soonest is the last.
+    listed: Vec<(OffsetDateTime, AccountId)>,
+    /// Accounts whose time has come, and which were not seen with a new token yet.
+    waiting: Vec<AccountId>,
 }
 
 impl ExpirySearch {
+    /// Uses this listing from now on.
+    pub(super) fn replace_listing(&mut self, listing: Listing) {
+        self.paces.set_averages(listing.averages);
+        self.listed = listing.accounts;
+        // The listing has those that still wait.
+        self.waiting.clear();
+    }
+
     /// Accounts in use whose token expires soon, the soonest first: those that cannot wait,
     /// and as many others as the pace of their provider allows. `elapsed` is the time since
-    /// the last search. Blocks the thread while it lists.
+    /// the last search.
     pub(super) fn due(&mut self, engine: &Engine, elapsed: Duration) -> Vec<Arc<Snapshot>> {
         let now = engine.parts.clock.now();
-        if !self.listing.is_current(now) {
-            self.list(engine, now);
+        while let Some((_, account)) = self.listed.pop_if(|(from, _)| *from <= now) {
+            self.waiting.push(account);
         }
         let mut due = Vec::new();
-        for account in &self.listing.accounts {
+        self.waiting.retain(|account| {
             let Some(snapshot) = engine.parts.cache.peek(*account) else {
-                continue;
+                return false;
             };
             let Some(token) = token_in_use(engine, &snapshot, now) else {
-                continue;
+                return false;
             };
             let remaining = token.remaining(now);
+            if remaining > margin(&snapshot, token) {
+                return false;
+            }
             let cannot_wait = remaining <= token.soft_margin;
-            if remaining <= margin(&snapshot, token)
-                && snapshot.backoff_left().is_none()
+            if snapshot.backoff_left().is_none()
                 // It would use up the pace and the limit again, and start nothing.
                 && !engine.refreshes.is_running(snapshot.account)
             {
                 due.push((remaining, cannot_wait, snapshot));
             }
-        }
+            true
+        });
         due.sort_by_key(|(remaining, ..)| *remaining);
         self.paces.refill(elapsed);
         due.into_iter()
@@ -84,28 +119,6 @@ impl ExpirySearch {
                 starts.then_some(snapshot)
             })
             .collect()
-    }
-
-    /// Looks at every cached account.
-    fn list(&mut self, engine: &Engine, now: OffsetDateTime) {
-        self.listing.accounts.clear();
-        self.paces.restart_count();
-        let mut used_for = None;
-        for (number, snapshot) in engine.parts.cache.snapshots().enumerate() {
-            if number % ENTRIES_AT_ONCE == ENTRIES_AT_ONCE - 1 {
-                std::thread::sleep(PAUSE);
-            }
-            let Some(token) = token_in_use(engine, &snapshot, now) else {
-                continue;
-            };
-            self.paces.count(snapshot.provider(), token.life);
-            if token.remaining(now) <= margin(&snapshot, token) + LISTED_FOR {
-                self.listing.accounts.push(snapshot.account);
-            }
-            let shortest = used_for.unwrap_or(LISTED_FOR);
-            used_for = Some(shortest.min(token.life / PART_OF_LIFE));
-        }
-        self.listing.used_for = used_for.map(|used_for| (now, used_for));
     }
 }
 
@@ -127,29 +140,4 @@ fn token_in_use<'a>(
         && !snapshot.erased
         && snapshot.last_used.within(engine.parts.ahead_window, now);
     snapshot.valid_token(now).filter(|_| is_in_use)
-}
-
-#[cfg(test)]
-mod tests {
-    use time::ext::NumericalDuration as _;
-    use time::macros::datetime;
-
-    use super::*;
-
-    #[test]
-    fn a_listing_is_used_for_its_time_and_not_after_the_clock_was_set_back() {
-        let since = datetime!(2026-11-29 12:00 UTC);
-        assert!(!Listing::default().is_current(since));
-        let listing = Listing {
-            accounts: Vec::new(),
-            used_for: Some((since, LISTED_FOR)),
-        };
-        for (later, is_current) in [(0, true), (29, true), (30, false), (-1, false)] {
-            assert_eq!(
-                listing.is_current(since + later.seconds()),
-                is_current,
-                "{later}"
-            );
-        }
-    }
 }

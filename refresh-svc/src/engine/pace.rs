@@ -40,40 +40,44 @@ fn interval(life: Duration) -> Duration {
     life.saturating_sub(margin).max(Duration::from_secs(1))
 }
 
+/// Average refreshes per second of the accounts in use, for each provider.
+#[derive(Debug, Default)]
+pub(super) struct Averages(HashMap<ProviderName, f64>);
+
+impl Averages {
+    /// Counts an account in use with a token of this life.
+    pub(super) fn count(&mut self, provider: &ProviderName, life: Duration) {
+        let one = interval(life).as_secs_f64().recip();
+        if let Some(average) = self.0.get_mut(provider) {
+            *average += one;
+        } else {
+            self.0.insert(provider.clone(), one);
+        }
+    }
+}
+
 /// How many refreshes ahead of expiry may start, for each provider.
 #[derive(Debug, Default)]
 pub(super) struct Paces(HashMap<ProviderName, Pace>);
 
 #[derive(Debug, Default)]
 struct Pace {
-    /// Average refreshes per second of the accounts that were counted.
+    /// Average refreshes per second.
     average: f64,
     /// Refreshes that may start. Below zero after refreshes that could not wait.
     left: f64,
 }
 
 impl Paces {
-    /// Forgets the accounts that were counted.
-    pub(super) fn restart_count(&mut self) {
-        self.0.retain(|_, pace| pace.average > 0.0);
-        for pace in self.0.values_mut() {
-            pace.average = 0.0;
+    /// Keeps this pace from now on.
+    pub(super) fn set_averages(&mut self, Averages(averages): Averages) {
+        self.0.retain(|provider, _| averages.contains_key(provider));
+        for (provider, average) in averages {
+            self.0.entry(provider).or_default().average = average;
         }
     }
 
-    /// Counts an account in use with a token of this life.
-    pub(super) fn count(&mut self, provider: &ProviderName, life: Duration) {
-        let average = interval(life).as_secs_f64().recip();
-        if let Some(pace) = self.0.get_mut(provider) {
-            pace.average += average;
-        } else {
-            let pace = Pace { average, left: 0.0 };
-            self.0.insert(provider.clone(), pace);
-        }
-    }
-
-    /// Allows the refreshes of the time since the last search, by the accounts that are
-    /// counted.
+    /// Allows the refreshes of the time since the last search.
     pub(super) fn refill(&mut self, elapsed: Duration) {
         for pace in self.0.values_mut() {
             let more = PEAK * pace.average * elapsed.as_secs_f64();

@@ -94,14 +94,15 @@ fn simulate(spread: bool, outage: &Range<Duration>) -> Simulated {
     let mut now = Duration::ZERO;
     while now < END {
         let mut due = BTreeSet::new();
-        paces.restart_count();
+        let mut averages = Averages::default();
         for (number, account) in accounts.iter().enumerate() {
-            paces.count(&provider, LIFE);
+            averages.count(&provider, LIFE);
             let margin = if spread { account.early } else { account.soft };
             if account.remaining(now) <= margin {
                 due.insert((account.remaining(now), number));
             }
         }
+        paces.set_averages(averages);
         paces.refill(SEARCH);
         // The circuit breaker lets next to nothing through.
         if !outage.contains(&now) {
@@ -169,10 +170,11 @@ fn a_refresh_that_cannot_wait_starts_and_delays_another() {
     assert!(!paces.starts(&provider, false));
     let mut allowed = 0;
     for _ in 0..2 {
-        paces.restart_count();
+        let mut averages = Averages::default();
         for _ in 0..1_000 {
-            paces.count(&provider, LIFE);
+            averages.count(&provider, LIFE);
         }
+        paces.set_averages(averages);
         // 1.15 × 1,000 accounts, each every 2,430 s.
         paces.refill(Duration::from_secs(10));
         while paces.starts(&provider, false) {
