@@ -28,8 +28,11 @@ const MAX_TRUST: Duration = Duration::from_mins(10);
 /// A look at all accounts pauses after this many, because it uses a core meanwhile, and calls wait for it:
 /// entries are far apart in memory, and each takes some microseconds.
 const ENTRIES_AT_ONCE: usize = 50;
-/// Length of that pause. A look at a million accounts takes two minutes.
+/// Length of that pause.
 const PAUSE: Duration = Duration::from_millis(5);
+/// More accounts than [`ENTRIES_AT_ONCE`] are looked at between pauses if there would be more pauses than
+/// this: twelve seconds of them.
+const MOST_PAUSES: usize = 2_000;
 
 /// The number of a notified change is kept for this long. A row whose read began longer ago
 /// is not cached, so every row that is older than a forgotten change is refused. A read
@@ -180,16 +183,19 @@ impl Cache {
             }
         })
         .await;
-        // The time is in the entry itself, so all of them are read within a millisecond or two.
+        // The time is in the entry itself: a hundred thousand are read within some milliseconds, and a call
+        // waits only for a part of them.
+        let now = Instant::now();
         self.handles
-            .retain(|_, resolved| resolved.read_at.elapsed() < IDLE);
+            .retain(|_, resolved| now.saturating_duration_since(resolved.read_at) < IDLE);
     }
 
     /// Looks at every cached account, a few at a time. An account that is added or removed meanwhile
     /// may be missing.
     pub async fn look_at_all(&self, mut look: impl FnMut(Arc<Snapshot>)) {
+        let at_once = ENTRIES_AT_ONCE.max(self.len() / MOST_PAUSES);
         for (number, (_, snapshot)) in self.entries.iter().enumerate() {
-            if number % ENTRIES_AT_ONCE == ENTRIES_AT_ONCE - 1 {
+            if number % at_once == at_once - 1 {
                 tokio::time::sleep(PAUSE).await;
             }
             look(snapshot);

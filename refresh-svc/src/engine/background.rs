@@ -13,7 +13,7 @@ use futures::future;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::expiry_search::{ExpirySearch, Listing};
+use super::expiry_search::{ExpirySearch, Listing, View};
 use super::{Engine, RefreshOptions};
 use crate::metrics;
 use crate::upstream::SEARCH_SECONDS;
@@ -43,17 +43,32 @@ impl Engine {
 
     /// Lists the accounts whose token expires soon, again and again.
     async fn list_for_searches(&self, listings: mpsc::Sender<Listing>) {
+        let clock = &*self.parts.clock;
         loop {
-            let listing = Listing::of(self).await;
-            let used_for = listing.used_for.unwrap_or(REFRESH_CHECK_EVERY);
+            let listing = Listing::of(self.view(), clock).await;
+            let used = listing.used.clone();
             if listings.send(listing).await.is_err() {
                 return;
             }
-            tokio::time::sleep(used_for).await;
+            loop {
+                tokio::time::sleep(REFRESH_CHECK_EVERY).await;
+                // Its time is over, or the clock was set.
+                if !used.contains(&clock.now()) {
+                    break;
+                }
+            }
         }
     }
 
-    /// Searches the newest listing for tokens about to expire, again and again, and refreshes them.
+    fn view(&self) -> View<'_> {
+        View {
+            cache: &self.parts.cache,
+            running: &self.refreshes,
+            in_use_for: self.parts.ahead_window,
+        }
+    }
+
+    /// Searches the latest listing for tokens about to expire, again and again, and refreshes them.
     async fn search_listed(&self, mut listings: mpsc::Receiver<Listing>) {
         let mut searches = ExpirySearch::default();
         let mut searched_at = Instant::now();
@@ -68,7 +83,7 @@ impl Engine {
             searched_at = Instant::now();
             // After an outage the search for thousands of entries would block a runtime thread.
             let search = tokio::task::spawn_blocking(move || {
-                let due = searches.due(&engine, elapsed);
+                let due = searches.due(engine.view(), engine.parts.clock.now(), elapsed);
                 (due, searches)
             });
             let due;

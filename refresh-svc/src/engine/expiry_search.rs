@@ -1,64 +1,96 @@
 //! The search for tokens that expire soon.
 //!
-//! A look at every cached account takes a core some hundred milliseconds for each hundred thousand
+//! A look at every cached account takes a core some hundreds of milliseconds for each hundred thousand
 //! accounts, because they are far apart in memory. Searches are frequent, so they look only at what the
 //! last listing found: the accounts whose token may be refreshed before the next listing.
 
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use latchkey_domain::AccountId;
+use latchkey_domain::{AccountId, Clock};
 use time::OffsetDateTime;
 
-use super::Engine;
 use super::pace::{Averages, Paces, early_margin};
+use super::single_flight::SingleFlight;
+use crate::cache::Cache;
 use crate::snapshot::{HeldToken, Snapshot};
 
 /// A listing is used for this part of the shortest life of a token, but not longer than
-/// [`LISTED_FOR`]. A token that is issued after a listing is thus in the next one before it may be
-/// refreshed, unless it is the first one that lives less than four minutes.
+/// [`LISTED_FOR`], and for the time that the next one takes. A token that is issued after a listing is
+/// thus in the next one before it may be refreshed, unless it is the first one that lives less than
+/// four minutes.
 const PART_OF_LIFE: u32 = 20;
 const LISTED_FOR: Duration = Duration::from_mins(2);
+/// How far ahead a listing looks: it takes some time itself, and so does the next one.
+const REACH: Duration = LISTED_FOR.saturating_mul(2);
+
+/// What listings and searches look at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View<'a> {
+    pub(super) cache: &'a Cache,
+    pub(super) running: &'a SingleFlight,
+    /// An account that was requested within this time is in use.
+    pub(super) in_use_for: Duration,
+}
+
+impl View<'_> {
+    /// Returns the valid token of an account in use that can be refreshed. A refresh spares a
+    /// caller the wait. Expired tokens are left to callers: possibly nobody requests them
+    /// again.
+    fn token_in_use<'a>(
+        &self,
+        snapshot: &'a Snapshot,
+        now: OffsetDateTime,
+    ) -> Option<&'a HeldToken> {
+        let is_in_use = snapshot.refreshable
+            && !snapshot.dead
+            && !snapshot.erased
+            && snapshot.last_used.within(self.in_use_for, now);
+        snapshot.valid_token(now).filter(|_| is_in_use)
+    }
+}
+
+/// Accounts by the time from which their token may be refreshed.
+type Schedule = BTreeSet<(OffsetDateTime, AccountId)>;
 
 /// Accounts in use whose token may be refreshed before the next listing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Listing {
-    /// The accounts, and when each may be refreshed; the soonest is the last.
-    accounts: Vec<(OffsetDateTime, AccountId)>,
+    scheduled: Schedule,
     averages: Averages,
-    /// How long the listing is used. `None` while no account is in use.
-    pub(super) used_for: Option<Duration>,
+    /// When the listing is used: from its beginning on, by the clock. Empty while no account is in use.
+    pub(super) used: Range<OffsetDateTime>,
 }
 
 impl Listing {
     /// Looks at every cached account, a few at a time.
-    pub(super) async fn of(engine: &Engine) -> Self {
-        let mut listing = Self::default();
-        engine
-            .parts
-            .cache
+    pub(super) async fn of(view: View<'_>, clock: &dyn Clock) -> Self {
+        let began = clock.now();
+        let mut scheduled = Schedule::new();
+        let mut averages = Averages::default();
+        let mut shortest_life = None;
+        view.cache
             .look_at_all(|snapshot| {
-                // The time of each look: a listing of a million accounts takes a while.
-                let now = engine.parts.clock.now();
-                if let Some(token) = token_in_use(engine, &snapshot, now) {
-                    listing.add(&snapshot, token, now);
+                let now = clock.now();
+                let Some(token) = view.token_in_use(&snapshot, now) else {
+                    return;
+                };
+                averages.count(snapshot.provider(), token.life);
+                shortest_life = Some(token.life.min(shortest_life.unwrap_or(token.life)));
+                let from = may_be_refreshed_from(&snapshot, token);
+                if from <= now + REACH {
+                    scheduled.insert((from, snapshot.account));
                 }
             })
             .await;
-        listing
-            .accounts
-            .sort_unstable_by(|one, other| other.cmp(one));
-        listing
-    }
-
-    fn add(&mut self, snapshot: &Snapshot, token: &HeldToken, now: OffsetDateTime) {
-        self.averages.count(snapshot.provider(), token.life);
-        let used_for = self.used_for.unwrap_or(LISTED_FOR);
-        self.used_for = Some(used_for.min(token.life / PART_OF_LIFE));
-        let left = token.remaining(now).saturating_sub(margin(snapshot, token));
-        // A listing takes some time itself, so it reaches twice as far as it is used.
-        if left <= LISTED_FOR * 2 {
-            self.accounts.push((now + left, snapshot.account));
+        let used_for =
+            shortest_life.map_or(Duration::ZERO, |life| LISTED_FOR.min(life / PART_OF_LIFE));
+        Self {
+            scheduled,
+            averages,
+            used: began..began + used_for,
         }
     }
 }
@@ -67,45 +99,55 @@ impl Listing {
 #[derive(Debug, Default)]
 pub(super) struct ExpirySearch {
     paces: Paces,
-    /// Accounts whose time has not come; the soonest is the last.
-    listed: Vec<(OffsetDateTime, AccountId)>,
+    /// Accounts whose time has not come.
+    scheduled: Schedule,
     /// Accounts whose time has come, and which were not seen with a new token yet.
-    waiting: Vec<AccountId>,
+    waiting: HashSet<AccountId>,
 }
 
 impl ExpirySearch {
-    /// Uses this listing from now on.
+    /// Uses this listing from now on. It has the accounts that still wait, too.
     pub(super) fn replace_listing(&mut self, listing: Listing) {
         self.paces.set_averages(listing.averages);
-        self.listed = listing.accounts;
-        // The listing has those that still wait.
+        self.scheduled = listing.scheduled;
         self.waiting.clear();
     }
 
     /// Accounts in use whose token expires soon, the soonest first: those that cannot wait,
     /// and as many others as the pace of their provider allows. `elapsed` is the time since
     /// the last search.
-    pub(super) fn due(&mut self, engine: &Engine, elapsed: Duration) -> Vec<Arc<Snapshot>> {
-        let now = engine.parts.clock.now();
-        while let Some((_, account)) = self.listed.pop_if(|(from, _)| *from <= now) {
-            self.waiting.push(account);
+    pub(super) fn due(
+        &mut self,
+        view: View<'_>,
+        now: OffsetDateTime,
+        elapsed: Duration,
+    ) -> Vec<Arc<Snapshot>> {
+        while let Some(first) = self.scheduled.pop_first() {
+            if first.0 > now {
+                self.scheduled.insert(first);
+                break;
+            }
+            self.waiting.insert(first.1);
         }
         let mut due = Vec::new();
         self.waiting.retain(|account| {
-            let Some(snapshot) = engine.parts.cache.peek(*account) else {
+            let Some(snapshot) = view.cache.peek(*account) else {
                 return false;
             };
-            let Some(token) = token_in_use(engine, &snapshot, now) else {
+            let Some(token) = view.token_in_use(&snapshot, now) else {
                 return false;
             };
-            let remaining = token.remaining(now);
-            if remaining > margin(&snapshot, token) {
+            let from = may_be_refreshed_from(&snapshot, token);
+            if from > now {
+                // It has a new token, which may be a short-lived one.
+                self.scheduled.insert((from, *account));
                 return false;
             }
+            let remaining = token.remaining(now);
             let cannot_wait = remaining <= token.soft_margin;
             if snapshot.backoff_left().is_none()
                 // It would use up the pace and the limit again, and start nothing.
-                && !engine.refreshes.is_running(snapshot.account)
+                && !view.running.is_running(*account)
             {
                 due.push((remaining, cannot_wait, snapshot));
             }
@@ -122,22 +164,12 @@ impl ExpirySearch {
     }
 }
 
-/// The remaining life from which a token is refreshed if the pace allows it.
-fn margin(snapshot: &Snapshot, token: &HeldToken) -> Duration {
-    early_margin(snapshot.account, snapshot.version, token.life).max(token.soft_margin)
+/// When a token may be refreshed if the pace allows it.
+fn may_be_refreshed_from(snapshot: &Snapshot, token: &HeldToken) -> OffsetDateTime {
+    let early = early_margin(snapshot.account, snapshot.version, token.life);
+    token.expires_at - early.max(token.soft_margin)
 }
 
-/// Returns the valid token of an account in use that can be refreshed. A refresh spares a
-/// caller the wait. Expired tokens are left to callers: possibly nobody requests them
-/// again.
-fn token_in_use<'a>(
-    engine: &Engine,
-    snapshot: &'a Snapshot,
-    now: OffsetDateTime,
-) -> Option<&'a HeldToken> {
-    let is_in_use = snapshot.refreshable
-        && !snapshot.dead
-        && !snapshot.erased
-        && snapshot.last_used.within(engine.parts.ahead_window, now);
-    snapshot.valid_token(now).filter(|_| is_in_use)
-}
+#[cfg(test)]
+#[path = "expiry_search/tests.rs"]
+mod tests;
