@@ -123,6 +123,26 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The snapshot of a new account for tests: it has a refresh token and was never requested.
+    #[cfg(test)]
+    pub fn with_token(token: HeldToken, upstream: &Arc<Upstream>) -> Self {
+        Self {
+            account: AccountId::generate(),
+            workspace: WorkspaceId::generate(),
+            token: Some(token),
+            granted_scopes: Arc::default(),
+            version: 1,
+            history: None,
+            dead: false,
+            erased: false,
+            refreshable: true,
+            change_number: 0,
+            read_at: Instant::now(),
+            upstream: Arc::clone(upstream),
+            last_used: LastUsed::default(),
+        }
+    }
+
     /// The snapshot of a credential, whose access token is `token` in clear. `failure` is
     /// the failure that applies to this replica, with its back-off as of the read;
     /// `jitter` (0 to 1) spreads the refreshes of replicas and accounts.

@@ -2,7 +2,7 @@ use latchkey_domain::AccessToken;
 use time::macros::datetime;
 
 use super::*;
-use crate::snapshot::{HeldToken, LastUsed};
+use crate::snapshot::HeldToken;
 use crate::upstream::Upstream;
 
 /// Usual length of a token in bytes.
@@ -13,25 +13,15 @@ fn snapshot(cache: &Cache, upstream: &Arc<Upstream>) -> Arc<Snapshot> {
         "openid email profile https://www.googleapis.com/auth/gmail.readonly \
          https://www.googleapis.com/auth/gmail.send https://www.googleapis.com/auth/calendar.events",
     );
+    let token = HeldToken {
+        token: AccessToken::new("t".repeat(TOKEN)),
+        expires_at: datetime!(2026-11-24 12:00 UTC),
+        life: Duration::from_hours(1),
+        soft_margin: Duration::from_mins(5),
+    };
     Arc::new(Snapshot {
-        account: AccountId::generate(),
-        workspace: WorkspaceId::generate(),
-        token: Some(HeldToken {
-            token: AccessToken::new("t".repeat(TOKEN)),
-            expires_at: datetime!(2026-11-24 12:00 UTC),
-            life: Duration::from_hours(1),
-            soft_margin: Duration::from_mins(5),
-        }),
         granted_scopes: cache.intern(&scopes),
-        version: 1,
-        history: None,
-        dead: false,
-        erased: false,
-        refreshable: true,
-        change_number: 0,
-        read_at: Instant::now(),
-        upstream: Arc::clone(upstream),
-        last_used: LastUsed::default(),
+        ..Snapshot::with_token(token, upstream)
     })
 }
 

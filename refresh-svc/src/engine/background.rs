@@ -50,12 +50,10 @@ impl Engine {
             if listings.send(listing).await.is_err() {
                 return;
             }
-            loop {
+            tokio::time::sleep(REFRESH_CHECK_EVERY).await;
+            // Until its time is over, or the clock was set.
+            while used.contains(&clock.now()) {
                 tokio::time::sleep(REFRESH_CHECK_EVERY).await;
-                // Its time is over, or the clock was set.
-                if !used.contains(&clock.now()) {
-                    break;
-                }
             }
         }
     }

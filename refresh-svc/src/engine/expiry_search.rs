@@ -122,12 +122,11 @@ impl ExpirySearch {
         now: OffsetDateTime,
         elapsed: Duration,
     ) -> Vec<Arc<Snapshot>> {
-        while let Some(first) = self.scheduled.pop_first() {
-            if first.0 > now {
-                self.scheduled.insert(first);
-                break;
-            }
-            self.waiting.insert(first.1);
+        while let Some(&(from, account)) = self.scheduled.first()
+            && from <= now
+        {
+            self.scheduled.pop_first();
+            self.waiting.insert(account);
         }
         let mut due = Vec::new();
         self.waiting.retain(|account| {

@@ -3,11 +3,10 @@ use std::sync::Arc;
 use latchkey_domain::{AccessToken, ScopeSet};
 use proptest::prelude::*;
 use time::macros::datetime;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::*;
-use crate::snapshot::{LastUsed, RefreshHistory};
+use crate::snapshot::RefreshHistory;
 use crate::store::Failure;
 use crate::upstream::Upstream;
 
@@ -15,25 +14,17 @@ const NOW: OffsetDateTime = datetime!(2026-11-24 12:00 UTC);
 
 fn snapshot(life: u64, remaining: u64) -> Snapshot {
     let life = Duration::from_secs(life);
+    let token = HeldToken {
+        token: AccessToken::new("t"),
+        expires_at: NOW + Duration::from_secs(remaining),
+        life,
+        soft_margin: (life / 5).min(Duration::from_mins(5)),
+    };
     Snapshot {
         account: Uuid::from_u128(1).into(),
-        workspace: latchkey_domain::WorkspaceId::generate(),
-        token: Some(HeldToken {
-            token: AccessToken::new("t"),
-            expires_at: NOW + Duration::from_secs(remaining),
-            life,
-            soft_margin: (life / 5).min(Duration::from_mins(5)),
-        }),
         granted_scopes: Arc::new(ScopeSet::parse("mail.read openid")),
         version: 7,
-        history: None,
-        dead: false,
-        erased: false,
-        refreshable: true,
-        change_number: 0,
-        read_at: Instant::now(),
-        upstream: Upstream::for_google(),
-        last_used: LastUsed::default(),
+        ..Snapshot::with_token(token, &Upstream::for_google())
     }
 }
 

@@ -1,9 +1,7 @@
-use latchkey_domain::{AccessToken, ManualClock, ScopeSet, WorkspaceId};
+use latchkey_domain::{AccessToken, ManualClock};
 use time::macros::datetime;
-use tokio::time::Instant;
 
 use super::*;
-use crate::snapshot::LastUsed;
 use crate::upstream::Upstream;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -37,25 +35,16 @@ impl World {
 
     /// Caches a token of an account that is requested now.
     fn cached(&self, account: AccountId, version: i64, life: Duration, left: Duration) {
+        let token = HeldToken {
+            token: AccessToken::new("token".to_owned()),
+            expires_at: self.clock.now() + left,
+            life,
+            soft_margin: life / 12,
+        };
         let snapshot = Arc::new(Snapshot {
             account,
-            workspace: WorkspaceId::generate(),
-            token: Some(HeldToken {
-                token: AccessToken::new("token".to_owned()),
-                expires_at: self.clock.now() + left,
-                life,
-                soft_margin: life / 12,
-            }),
-            granted_scopes: self.cache.intern(&ScopeSet::parse("openid")),
             version,
-            history: None,
-            dead: false,
-            erased: false,
-            refreshable: true,
-            change_number: version,
-            read_at: Instant::now(),
-            upstream: Arc::clone(&self.upstream),
-            last_used: LastUsed::default(),
+            ..Snapshot::with_token(token, &self.upstream)
         });
         snapshot.last_used.touch(self.clock.now());
         self.cache.insert(&snapshot);
